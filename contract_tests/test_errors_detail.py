@@ -95,10 +95,12 @@ def test_detail_does_not_name_an_exception(detailed: Exchanges) -> Findings:
 
 @advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")
 def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
-    """The `detail` of an error SHOULD NOT contain HTML."""
+    """The `detail` of an error SHOULD contain a word, and no HTML."""
     for exchange in detailed:
         if MARKUP.search(_text(exchange)):
             yield Finding("the detail contains HTML", exchange, pointer="/detail", actual=_text(exchange))
+        elif not re.search(r"\w", _text(exchange)):
+            yield Finding("the detail contains no word", exchange, pointer="/detail", actual=_text(exchange))
 
 
 @advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")
@@ -140,13 +142,14 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
 def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
-    """A member `status` of an error that is a number SHOULD be the status of the response."""
+    """A member `status`, `status_code` or `code` of an error that is a status SHOULD be that of the response."""
     for exchange in detailed:
-        stated = exchange.object.get("status", exchange.status)
-        if isinstance(stated, int) and not isinstance(stated, bool) and stated != exchange.status:
-            expected, actual = str(exchange.status), str(stated)
-            problem = "the member status is that of another response"
-            yield Finding(problem, exchange, pointer="/status", expected=expected, actual=actual)
+        for name in ("status", "status_code", "code"):
+            stated = exchange.object.get(name)
+            if isinstance(stated, int) and 100 <= stated < 600 and stated != exchange.status:
+                expected, actual = str(exchange.status), str(stated)
+                problem = f"the member {name} is that of another response"
+                yield Finding(problem, exchange, pointer=f"/{name}", expected=expected, actual=actual)
 
 
 def _text(exchange: Exchange) -> str:
