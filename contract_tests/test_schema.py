@@ -48,7 +48,7 @@ CHECK_NAMES = (
     "response_schema_conformance",
 )
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
-PLACEHOLDERS = {"null", "None", "undefined", "NaN"}
+PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]", "true", "false"}
 LARGEST_EXACT_INTEGER = 2**53 - 1
 DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
@@ -155,10 +155,13 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
-    """A text in a 200 response SHOULD NOT be `null`, `None`, `undefined` or `NaN`, which stand for no value."""
+    """A text in a 200 response SHOULD NOT stand for no value, or for one that is no text.
+
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, `true` and `false`.
+    """
     for exchange, name, text in _members(ok_responses):
         if isinstance(text, str) and text in PLACEHOLDERS:
-            yield Finding(f"{exchange.excerpt(name)} stands for no value", exchange, actual=text)
+            yield Finding(f"{exchange.excerpt(name)} stands for another value", exchange, actual=text)
 
 
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
