@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
+from base64 import b64encode
 from collections import Counter
+from collections.abc import Iterator
 from email.utils import formatdate
 
 import pytest
@@ -14,7 +17,7 @@ from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, is_imf_fixdate, made_at
 from contract_tests.wire.http_lint import DATES, SINGLE, complaints
-from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange, Exchanges
+from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NO_COOKIE, OWN_REQUESTS, NotApplicable, NotTested, or_not_applicable
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
@@ -27,6 +30,7 @@ LARGEST_SPREAD = 60  # seconds: between the clocks of the machines behind an add
 OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".", "Warning": "11[0-3]|214",
 }  # fmt: skip
+DIGEST = re.compile(r"(?i)\b(sha-256|sha-512|md5)=:?([\w+/]+=*)")
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
@@ -129,6 +133,26 @@ def test_single_fields_are_not_repeated(journal: Exchanges) -> Findings:
         for name in SINGLE:
             if len(values := exchange.values(name)) > 1:
                 yield Finding(f"{name} is repeated", exchange, actual=" and ".join(values))
+
+
+@advisory(
+    "RFC 9530, sections 2 and 3, and RFC 1864: a client that verifies a digest discards another body", reads=["coding"]
+)
+def test_digests_match_the_body(journal: Exchanges) -> Findings:
+    """`Content-Digest`, `Repr-Digest`, `Digest` and `Content-MD5` of a 200 response SHOULD be those of its body."""
+    whole = kept_whole(each for each in journal if each.request.method == "GET" and each.is_complete_200)
+    stated = ((exchange, *digest) for exchange in whole for digest in _digests(exchange))
+    for exchange, name, algorithm, actual in or_not_applicable(stated, "no 200 response has a digest"):
+        digest = hashlib.new(algorithm.replace("-", ""), exchange.payload, usedforsecurity=False).digest()
+        if actual != (expected := b64encode(digest).decode()):
+            yield Finding(f"{name} is that of another body", exchange, expected=expected, actual=actual)
+
+
+def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
+    """Yield the digests that header fields state: field, algorithm, and digest in Base64."""
+    for name in ("Content-Digest", "Repr-Digest", "Digest"):
+        yield from ((name, algorithm.lower(), text) for algorithm, text in DIGEST.findall(exchange.header(name)))
+    yield from (("Content-MD5", "md5", text.strip()) for text in exchange.values("Content-MD5"))
 
 
 @advisory(

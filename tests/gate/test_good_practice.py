@@ -20,10 +20,10 @@ def with_members(**members: object) -> dict[str, Any]:
     return entry(json.dumps({**METRICS, **members}), at=1)
 
 
-def error(code: int, detail: str, **members: object) -> dict[str, Any]:
+def error(status: int, detail: str, /, **members: object) -> dict[str, Any]:
     """Return a 401 to GET, or a 405 to POST."""
-    body, method = json.dumps({"detail": detail, **members}), "POST" if code == 405 else "GET"
-    return entry(body, code, key="", method=method, at=code)
+    body, method = json.dumps({"detail": detail, **members}), "POST" if status == 405 else "GET"
+    return entry(body, status, key="", method=method, at=status)
 
 
 def validated(total: int, at: float, **received: str) -> dict[str, Any]:
@@ -121,6 +121,28 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [entry('{"detail": "no key"}', 401, key="", at=1, received={"www-authenticate": "ApiKey, Bearer"})],
     ),
     "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
+    "a notice of deprecation": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"warning": '299 - "Deprecated since 2027-11-12"'})],
+    ),
+    "an application's code": ("errors/status-member-is-the-status", [error(401, "no key", code=1001)]),
+    "a detail in another script": ("errors/detail-is-plain-text", [error(401, "缺少密钥")]),
+    "a version with four numbers": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", release="usage/10.4.2.1")],
+    ),
+    "the address of the deployment": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", documentation="https://usage.example/docs")],
+    ),
+    "domains in a private network": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(top_domains=[{"domain": "shop.local", "requests": 900}])],
+    ),
+    "a response that no cache stored": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "age": "0", "x-cache": "Miss from cloudfront"})],
+    ),
     "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
     "a cookie for this site": (
         "http/cookies-are-protected",
@@ -129,6 +151,11 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
+    "a code of another response": ("errors/status-member-is-the-status", [error(401, "no key", code=200)]),
+    "a host in a private network": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(node={"name": "usage-7.cluster.local"})],
+    ),
     "each origin": (
         "cache/allowed-origin-has-vary",
         [allowing(origin, at, origin) for at, origin in enumerate((ORIGIN, "https://b.example"))],
