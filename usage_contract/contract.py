@@ -82,7 +82,7 @@ def load(level: Level = "documented", documents: Path | str | None = None) -> Co
         DocumentError: The document cannot be used, or actions of an overlay do not apply.
     """
     if level not in LEVELS:
-        raise ValueError(f"level: {level!r} is not a level; {suggest(level, LEVELS)}")
+        raise ValueError(f"level: {level!r} is not a level; {suggest(str(level), LEVELS)}")
     documents = Path(documents or shipped_documents())
     is_file = documents.is_file()
     source = read_document(documents if is_file else documents / "openapi.yaml")

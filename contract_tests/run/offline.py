@@ -52,8 +52,8 @@ def judge(
         TrafficError: A key or the base URL is not valid, no exchange can be judged, or they are with several
             deployments.
     """
-    if isinstance(keys, str):
-        raise TypeError("keys: give a list of keys, not a text")
+    if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+        raise TypeError("keys: give a list of keys, each of them a text")
     try:
         given = keys_from(keys, {}, None)
         base = Target.parse("base_url", base_url) if base_url is not None else None

@@ -63,6 +63,13 @@ def test_the_vendors_document_is_unchanged() -> None:
     assert load("specified").document["info"]["version"] == "2.2.0"
 
 
+def test_wrong_arguments_are_rejected_with_a_hint() -> None:
+    with pytest.raises(ValueError, match="level: 'specifid' is not a level; did you mean 'specified'"):
+        load("specifid")  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match=r"/nowhere/openapi\.yaml: cannot be read"):
+        load("specified", "/nowhere")
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_is_valid_openapi(level: Level) -> None:
     validate(load(level).document)

@@ -107,6 +107,10 @@ def test_wrong_arguments_are_rejected_with_a_hint(mock: UsageMock) -> None:
         judge([response])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="keys: give a list of keys"):
         judge([from_requests(response)], keys="my-own-key")
+    with pytest.raises(TypeError, match="keys: give a list of keys"):
+        judge([from_requests(response)], keys=[b"my-own-key"])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="level: 'advisry' is not a level; did you mean 'advisory'"):
+        judge([from_requests(response)], level="advisry")  # type: ignore[arg-type]
     with pytest.raises(TrafficError, match="give an absolute URL"):
         judge([from_requests(response)], base_url="api.example")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mock_server import FixtureError, load_deployment
+from mock_server import FixtureError, load_deployment, load_fault
 from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names
 from mock_server.fixtures.files import shipped_fixtures
 from mock_server.fixtures.validation import OWN_KEYWORDS, SENTENCES
@@ -68,6 +68,12 @@ def messages(deployments: Path, text: str) -> list[str]:
     with pytest.raises(FixtureError) as caught:
         load_deployment("bad", deployments.parent)
     return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+
+
+def test_a_folder_may_be_a_text(deployments: Path) -> None:
+    (deployments / "mine.yaml").write_text("description: d\nkeys: {k: {}}\n")
+    assert list(load_deployment("mine", str(deployments.parent)).keys) == ["k"]
+    assert load_fault("body-is-empty", str(deployments.parent)).name == "body-is-empty"
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
