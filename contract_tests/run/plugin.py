@@ -63,6 +63,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
             raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
     if config.option.noconftest:
         raise pytest.UsageError("--noconftest: the gate's conftest.py has what its rules share. Leave the option out")
+    if getattr(config.option, "looponfail", False):
+        raise pytest.UsageError("-f, --looponfail: a run would not end. Leave the option out")
     config.option.runxfail = True  # a mark of another plugin must not hide a broken promise
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
