@@ -85,7 +85,7 @@ def gate(runner: Runner) -> Gate:
 
 @pytest.fixture(scope="session")
 def client(gate: Gate) -> Gate:
-    """The same, for a rule that sends requests: recorded traffic has no responses to these."""
+    """The deployment under test, for rules that send requests: they cannot be tested on recorded traffic."""
     return gate
 
 

@@ -106,8 +106,8 @@ def test_header_name_is_case_insensitive(client: Gate, unusual_requests: Exchang
 @documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY)
 def test_valid_key_is_sufficient(client: Gate, unusual_requests: Exchanges, query_response: Exchange) -> Findings:
     """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
-    clients = _fields_of_other_clients(client).items()
-    requests = [client.request(client.main, label, fields=fields) for label, fields in clients]
+    of_other_clients = _fields_of_other_clients(client).items()
+    requests = [client.request(client.main, label, fields=fields) for label, fields in of_other_clients]
     is_accepted = yield from _each_is_accepted(client, unusual_requests, requests)
     if is_accepted and query_response.status in AUTH_ERRORS:
         queried = client.send(client.main, "and a query", target=f"{client.path}?verbose=1")  # no firewall rejects it
