@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from itertools import combinations
 
 import pytest
 
-from contract_tests.metrics.attribution import (
-    Change,
-    Profiles,
-    counters,
-    identity,
-    is_different,
-    is_implausible_jump,
-    oscillations,
-    profiles,
-    shared_metrics,
-    transient_changes,
-)
+from contract_tests.metrics import attribution
+from contract_tests.metrics.attribution import Profiles
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import disclosed, is_masked, may_show, texts_named
@@ -49,7 +40,7 @@ OSCILLATIONS = 3  # a sliding window over uneven traffic may swing twice by chan
 @pytest.fixture(scope="session")
 def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> Profiles:
     """The usual metrics of each key that was ever used; NotTested where fewer than two were."""
-    used = profiles(usage_metrics, gate.keys)
+    used = attribution.profiles(usage_metrics, gate.keys)
     if len(used) < 2:
         raise NotTested("it needs two keys of this deployment that were both used", wanted=TWO_KEYS)
     return used
@@ -61,7 +52,7 @@ def test_metrics_differ_between_keys(used_keys: Profiles, usage_metrics: list[Us
     of_each = by_key(usage_metrics)
     for keys in combinations(used_keys, 2):
         one, another = (of_each[key] for key in keys)
-        if names := shared_metrics(one, another):
+        if names := attribution.shared_metrics(one, another):
             problem = f"{keys[0].label} and {keys[1].label} have the same {', '.join(names)}"
             yield Finding(problem, another[0].exchange, related=(one[0].exchange,), pointer=pointer(names[0]))
 
@@ -84,7 +75,7 @@ def test_each_key_has_its_own_etags(used_keys: object, usage_metrics: list[Usage
     tagged = ((metrics, tag) for metrics in usage_metrics if (tag := metrics.exchange.header("ETag")))
     for metrics, tag in or_not_applicable(tagged, "no 200 response has an ETag"):
         first = first_with.setdefault(tag, metrics)
-        if first.key != metrics.key and identity(first) != identity(metrics):
+        if first.key != metrics.key and attribution.identity(first) != attribution.identity(metrics):
             problem = f"two keys have the entity tag {metrics.exchange.excerpt(tag)}"
             yield Finding(problem, metrics.exchange, related=(first.exchange,))
             return
@@ -100,13 +91,13 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
     of_each = by_key(usage_metrics)
     for key in gate.keys:
         of_key = of_each[key]
-        for name, values in counters(of_key).items():
+        for name, values in attribution.counters(of_key).items():
             member = pointer(*name.split(".", 1))
-            yield from _unsteady(member, transient_changes(values, is_implausible_jump))
-            yield from _unsteady(member, oscillations(values), OSCILLATIONS)
+            yield from _unsteady(member, attribution.transient_changes(values, attribution.is_implausible_jump))
+            yield from _unsteady(member, attribution.oscillations(values), OSCILLATIONS)
         for name in ("rps", "burst"):
             limits = [(metrics, value) for metrics in of_key if (value := getattr(metrics, name)) is not None]
-            yield from _unsteady(pointer("rate_limit", name), transient_changes(limits, is_different))
+            yield from _unsteady(pointer("rate_limit", name), attribution.transient_changes(limits, operator.ne))
 
 
 @documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"], reads=["one run"])
@@ -117,22 +108,22 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
     """
     check_several(usage_metrics, STEADY_RESPONSES + 1)
     findings, of_each = [], by_key(usage_metrics)
-    totals = {key: counters(of_each[key])["total"] for key in gate.keys}
+    totals = {key: attribution.counters(of_each[key])["total"] for key in gate.keys}
     judged = {key: values for key, values in totals.items() if len(values) > STEADY_RESPONSES}
     if len(gate.keys) < 2:
         raise NotTested("use of the key may explain the difference, unless another key has it too", wanted=TWO_KEYS)
     if len(judged) < 2:
         raise NotTested(f"fewer than two keys have {STEADY_RESPONSES + 1} responses that can be compared")
     for key, ((first, total), (second, usual), *later) in judged.items():
-        is_steady = not any(is_implausible_jump(usual, value) for _, value in later)
-        if is_steady and total < usual and is_implausible_jump(total, usual):
+        is_steady = not any(attribution.is_implausible_jump(usual, value) for _, value in later)
+        if is_steady and total < usual and attribution.is_implausible_jump(total, usual):
             problem = f"/total is much smaller than in all later responses to {key.label}"
             findings.append(member_finding(first, "total", problem, f"about {usual}", total, second.exchange))
     if len(findings) > 1:
         yield from findings
 
 
-def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Findings:
+def _unsteady(member: str, changes: Iterable[attribution.Change], least: int = 1) -> Findings:
     """Yield a finding for each change of a member, if it has at least as many changes as `least`."""
     findings = []
     for metrics, before, value, after in changes:
@@ -148,7 +139,7 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Profiles) -> Findings:
     own = used_keys.get(metrics.key) if metrics.key else None
     for profile in used_keys.values():
         is_of_an_unused_key = metrics.key is not None and own is None
-        is_anothers = is_of_an_unused_key and profile.identity == identity(metrics)
+        is_anothers = is_of_an_unused_key and profile.identity == attribution.identity(metrics)
         if is_anothers or (own and profile != own and profile.explains(metrics, own)):
             yield Finding(f"the usage metrics are those of {profile.key.label}", metrics.exchange)
             return

@@ -195,11 +195,6 @@ def is_implausible_jump(one: Decimal, other: Decimal) -> bool:
     return max(one, other) >= DISTINCTIVE.start and IMPLAUSIBLE_FACTOR * min(one, other) < max(one, other)
 
 
-def is_different(one: Decimal, other: Decimal) -> bool:
-    """Whether two values differ at all."""
-    return one != other
-
-
 def _votes(metrics: UsageMetrics, candidate: Profile, against: Profile) -> list[str]:
     """Return the members that are near the candidate's, and far from those of the other profile."""
     votes = [name for name in GROWING if _is_nearer(metrics, name, candidate, against)]
