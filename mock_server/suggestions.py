@@ -1,12 +1,10 @@
-"""Errors for unknown names, with a suggestion."""
+"""The error for an unknown name, with a suggestion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from usage_contract.suggestions import closest_match, first_of, suggest
-
-__all__ = ["UnknownNameError", "closest_match", "first_of", "suggest"]
+from usage_contract.suggestions import suggest
 
 # The operations of the control API that list all names of a kind.
 _LISTS = {kind: f"GET /__mock__/{kind}s of a running mock lists them" for kind in ("scenario", "fault")}

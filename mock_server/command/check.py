@@ -16,7 +16,7 @@ from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.streams import write_output
-from mock_server.suggestions import closest_match
+from usage_contract.suggestions import closest_match
 
 
 @reporting

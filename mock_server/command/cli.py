@@ -18,7 +18,7 @@ from mock_server.command.errors import report
 from mock_server.command.option_sources import read_options
 from mock_server.options import OPTIONS, SWITCH_VALUES, MockOptions, Option, OptionError, seconds
 from mock_server.streams import output_error, prepare_streams
-from mock_server.suggestions import suggest
+from usage_contract.suggestions import suggest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

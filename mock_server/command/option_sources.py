@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.options import OPTIONS, PREFIX, MockOptions, Option, OptionError
-from mock_server.suggestions import suggest
 from usage_contract.errors import reason
+from usage_contract.suggestions import suggest
 
 # Read if the working directory contains it and no other file is given.
 FILE = "usage-mock.toml"

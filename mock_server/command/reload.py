@@ -21,11 +21,11 @@ from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
 from mock_server.options import MockOptions
-from mock_server.suggestions import first_of
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
 from usage_contract import DocumentError, SourceError, load
 from usage_contract.contract import shipped_documents
+from usage_contract.suggestions import first_of
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify

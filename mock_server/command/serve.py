@@ -26,10 +26,11 @@ from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import write_output
-from mock_server.suggestions import UnknownNameError, first_of
+from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
+from usage_contract.suggestions import first_of
 
 # The maximum number of keys in a message.
 LISTED = 10

@@ -20,11 +20,12 @@ from mock_server.fixtures.validation import FixtureError
 from mock_server.journal.verification import BoundsError
 from mock_server.simulation.clock import ClockRangeError
 from mock_server.simulation.simulator import RevokedKeyError, TotalRangeError, UnknownKeyError
-from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.suggestions import UnknownNameError
 from mock_server.web.answers import ResponseError
 from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
+from usage_contract.suggestions import suggest
 
 OPERATE: Mapping[str, Operate] = {
     operate.__name__: operate

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from mock_server.journal.entry import OUTCOMES, Entry, Outcome
 from mock_server.masking import mask_key
-from mock_server.suggestions import suggest
+from usage_contract.suggestions import suggest
 
 
 class OtherCriteria(TypedDict, total=False):

@@ -27,7 +27,7 @@ from mock_server.simulation.overrides import (
     Overrides,
 )
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
-from mock_server.suggestions import closest_match
+from usage_contract.suggestions import closest_match
 
 
 class UnknownKeyError(LookupError):

@@ -27,13 +27,14 @@ from mock_server.simulation.clock import MockClock
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
-from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.suggestions import UnknownNameError
 from mock_server.testing.arguments import check_integers, check_number, check_seconds, check_text, check_turns
 from mock_server.testing.mock_view import MockView
 from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.server import listening, server_context
 from usage_contract import load
+from usage_contract.suggestions import suggest
 
 NOT_STARTED = "this mock is not running; enter its context first"
 STOPPED = "this mock is closed and cannot be restarted; create a new one"

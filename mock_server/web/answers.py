@@ -14,11 +14,12 @@ from mock_server.fixtures.library import Library
 from mock_server.journal.criteria import FIELD_NAME
 from mock_server.options import seconds_text
 from mock_server.simulation.overrides import Answer, ForcedResponse
-from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.suggestions import UnknownNameError
 from mock_server.web.aiohttp_adapter import StrippedResponse
 from mock_server.web.preferences import parse_code
 from mock_server.web.responses import PreparedResponse
 from usage_contract.sources import SURROGATE
+from usage_contract.suggestions import suggest
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 

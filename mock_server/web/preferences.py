@@ -9,7 +9,8 @@ from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.overrides import Answer, ForcedResponse, Override, fault_uses
-from mock_server.suggestions import UnknownNameError, closest_match
+from mock_server.suggestions import UnknownNameError
+from usage_contract.suggestions import closest_match
 
 CODES = range(400, 600)
 
