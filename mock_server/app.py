@@ -67,12 +67,7 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    names = list(texts(options.fault))
-    if fault and fault.name not in (name.partition("@")[0] for name in names):
-        names = [*(name for name in names if name != NONE), fault.name]
-    faults = () if names == [NONE] else tuple(map(_use_from_start, names)) or None
-    server = None if options.server is None else FaultUse(_server_name(options), use="the server")
-    start = Override(options.scenario, None, faults, options.delay_text, server)
+    start = _start_override(options, fault)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, seed=options.seed)
     journal = Journal(options.journal, lambda: simulator.keys)
     mock = Mock(simulator, journal, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
@@ -85,6 +80,19 @@ def make_app(
     app.on_cleanup.append(lambda _: simulator.state.close())
     app.on_shutdown.append(control.stop)
     return app
+
+
+def _start_override(options: MockOptions, fault: Fault | None) -> Override:
+    """Return the override of the options, with a fault beside theirs."""
+    names = list(texts(options.fault))
+    if fault and fault.name not in (name.partition("@")[0] for name in names):
+        names = [*(name for name in names if name != NONE), fault.name]
+    return Override(
+        scenario=options.scenario,
+        faults=() if names == [NONE] else tuple(map(_use_from_start, names)) or None,
+        delay=options.delay_text,
+        server=None if options.server is None else FaultUse(_server_name(options), use="the server"),
+    )
 
 
 def _server_name(options: MockOptions) -> str:
