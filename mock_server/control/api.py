@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mock_server.control import behaviour, clock, console, events, journal, keys, library, state
 from mock_server.control.context import SAME_SITE, Call, Context, ControlError, Operate
-from mock_server.control.document import Operation, operations, problems
+from mock_server.control.document import ControlOperation, operations, problems
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import FactsError
@@ -102,7 +102,7 @@ class Control:
         return await OPERATE[operation.id](self._context, call)
 
 
-def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
+def _query(request: web.Request, operation: ControlOperation) -> Mapping[str, Any]:
     query: dict[str, Any] = {}
     for name, value in request.query.items():
         if name in query:
@@ -113,7 +113,7 @@ def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
     return query
 
 
-async def _body(request: web.Request, operation: Operation) -> Any:
+async def _body(request: web.Request, operation: ControlOperation) -> Any:
     if operation.body is None:
         return None
     if request.headers.get("Expect", "").lower() == "100-continue":  # aiohttp leaves this to its routes

@@ -26,7 +26,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Operation:
+class ControlOperation:
     """One operation.
 
     Attributes:
@@ -82,7 +82,7 @@ def _registry() -> Registry[Any]:
 
 
 @cache
-def operations() -> Mapping[str, Mapping[str, Operation]]:
+def operations() -> Mapping[str, Mapping[str, ControlOperation]]:
     """Return the operations by path and method."""
     return {
         path: {method.upper(): _operation(definition) for method, definition in methods.items()}
@@ -95,11 +95,11 @@ def problems(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     return validation.lines(validation.problems(data, schema, _registry())[:SHOWN], name)
 
 
-def _operation(definition: Mapping[str, Any]) -> Operation:
+def _operation(definition: Mapping[str, Any]) -> ControlOperation:
     """Return the operation of a definition whose references are absolute."""
     body = definition.get("requestBody", {})
     parameters = {parameter["name"]: parameter for parameter in map(_resolved, definition.get("parameters", ()))}
-    return Operation(
+    return ControlOperation(
         id=definition["operationId"],
         query={
             "type": "object",

@@ -53,7 +53,7 @@ async def verify(context: Context, call: Call) -> web.Response:
     criteria = criteria_from(call.body)
     if "key" in criteria:
         context.mock.check_requested(criteria["key"])
-    names = ("exactly", "at_least", "at_most", "min_gap")
+    names = Expectation.__annotations__
     expectation = Expectation(**{name: call.body[name] for name in names if name in call.body})  # type: ignore[typeddict-item]
     found = verify_journal(journal, simulator.keys, criteria, expectation)
     result = {"ok": found.is_ok, "matched": found.matched, "detail": found.detail}

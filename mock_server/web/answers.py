@@ -62,7 +62,7 @@ def answer_of(
         ResponseError: The body or a header field cannot be sent.
         TypeError: A value has another type.
     """
-    response = ForcedResponse(parse_code(code, documented), _text(body), _checked({} if headers is None else headers))
+    response = ForcedResponse(parse_code(code, documented), _text(body), _checked(headers))
     return Answer((response,), after=after, times=times)
 
 
@@ -117,7 +117,7 @@ def _item(number: int, item: SequenceItem, documented: Sequence[int], library: L
         response = ForcedResponse(
             None if code is None else parse_code(str(code) if isinstance(code, int) else f"{code:g}", documented),
             _text(members.get("body")),
-            _checked({} if (headers := members.get("headers")) is None else headers),
+            _checked(members.get("headers")),
             None if fault is None else " ".join(names),
             None if delay is None else seconds_text(delay),
         )
@@ -137,7 +137,7 @@ def _check(response: ForcedResponse, library: Library) -> None:
             raise ResponseError(f"the fault {use.name!r} changes the bytes of every request; switch it on by itself")
 
 
-def changed(response: PreparedResponse, answer: Answer | None) -> web.Response:
+def with_answer(response: PreparedResponse, answer: Answer | None) -> web.Response:
     """Return a response with the body and the header fields that an answer demands, if it has its status code."""
     forced = answer.responses[0] if answer else None
     if forced is None or forced.code != response.status or (forced.body is None and not forced.headers):
@@ -167,7 +167,9 @@ def _text(body: object) -> str | None:
     return body
 
 
-def _checked(headers: Mapping[str, str | None]) -> Mapping[str, str | None]:
+def _checked(headers: Fields) -> Mapping[str, str | None]:
+    if headers is None:
+        return {}
     if not isinstance(headers, Mapping):
         raise TypeError(f"headers: {headers!r} is not a mapping from names to values")
     seen: set[str] = set()

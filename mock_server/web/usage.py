@@ -19,7 +19,7 @@ from mock_server.simulation.accounts import Account
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
-from mock_server.web.answers import changed
+from mock_server.web.answers import with_answer
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, reason_of_unknown
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
@@ -106,7 +106,7 @@ class Usage:
         prepared = await self.respond(keys, plan)
         if prepared.reason == "missing-key":
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
-        return Handled(changed(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
+        return Handled(with_answer(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
 
     async def respond(
         self, keys: Sequence[str], plan: RequestPlan = NO_PLAN, *, required: str | None = None
