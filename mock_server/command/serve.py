@@ -29,6 +29,7 @@ from mock_server.streams import write_output
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
+from mock_server.wording import counted
 from usage_contract import load
 from usage_contract.suggestions import first_of
 
@@ -125,8 +126,7 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
 def _summary(url: str, deployment: Deployment) -> str:
     """Return the address of the console and the keys of a mock that has just started, as one line."""
     names = [printable(deployment.shown(key)) for key in deployment.keys]
-    keys = "1 key" if len(names) == 1 else f"{len(names)} keys"
-    return f"console: {url}/__mock__/; {keys}: {first_of(names, LISTED)}"
+    return f"console: {url}/__mock__/; {counted(len(names), 'key')}: {first_of(names, LISTED)}"
 
 
 @asynccontextmanager

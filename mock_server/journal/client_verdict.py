@@ -13,14 +13,11 @@ from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
-from mock_server.journal.entry import ClientConnection, Entry
+from mock_server.journal.entry import ROUNDING, ClientConnection, Entry
 from mock_server.journal.journal import Dropped, Journal
 from mock_server.masking import has_key_in_target, mask_key
 
 Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]
-
-# The difference between two times that rounding can cause, in seconds.
-ROUNDING = 0.001
 
 # An HTTP date has whole seconds: a client that waits for one can come this much earlier than the seconds after `Date`.
 DATE_RESOLUTION = 1.0

@@ -13,6 +13,9 @@ from mock_server.simulation.overrides import Override
 MAX_MESSAGE = 32 * 1024
 MAX_TEXT = 16 * 1024
 
+# The difference between the times of two entries that rounding can cause, in seconds.
+ROUNDING = 0.001
+
 # Whether a response was sent completely, in part or not at all, or the client had closed its connection before.
 Outcome = Literal["sent", "cut", "not-sent", "client-gone"]
 OUTCOMES: tuple[str, ...] = get_args(Outcome)

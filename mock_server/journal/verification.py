@@ -7,15 +7,12 @@ from itertools import pairwise
 from typing import NamedTuple, TypedDict
 
 from mock_server.journal.criteria import Criteria, differences
-from mock_server.journal.entry import Entry
+from mock_server.journal.entry import ROUNDING, Entry
 from mock_server.journal.journal import Journal
 from mock_server.masking import mask_field, mask_key, mask_text, printable_target
 from mock_server.simulation.clock import time_text
 
 CLOSEST = 5
-
-# The difference between two times that rounding can cause, in seconds.
-ROUNDING = 0.001
 
 
 class Expectation(TypedDict, total=False):

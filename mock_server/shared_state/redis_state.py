@@ -16,7 +16,6 @@ import orjson
 
 from mock_server.fixtures.delays import parse_delay
 from mock_server.fixtures.deployments import Traffic, check_facts, traffic_of
-from mock_server.fixtures.files import NONE
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
@@ -357,8 +356,8 @@ def _override(data: dict[str, Any]) -> Override:
     faults = None if data["faults"] is None else tuple(_checked(FaultUse(**use)) for use in data["faults"])
     answer = None if data["answer"] is None else _answer(data["answer"])
     found = _checked(Override(**{**data, "answer": answer, "faults": faults}))
-    if found.delay not in (None, NONE):
-        parse_delay(found.delay)
+    if found.active_delay is not None:
+        parse_delay(found.active_delay)
     return found
 
 

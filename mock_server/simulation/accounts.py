@@ -15,7 +15,7 @@ from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
 TOP_DOMAINS = 20
 
 # The rounding of products with a float must not exceed a limit that is computed with floats.
-ROUNDING = 1 - 1e-9
+SAFETY_FACTOR = 1 - 1e-9
 
 
 class UsageCounters:
@@ -151,4 +151,4 @@ class Account:
         room = (
             max(0, MAX_SAFE_INTEGER - number) / rate for number, rate in zip(recorded, self._rates, strict=True) if rate
         )
-        self._longest_age = min(room, default=0.0) * ROUNDING
+        self._longest_age = min(room, default=0.0) * SAFETY_FACTOR

@@ -161,9 +161,14 @@ class Override:
         return None if self.scenario == NONE else self.scenario
 
     @property
+    def active_delay(self) -> str | None:
+        """The delay, unless it is switched off."""
+        return None if self.delay == NONE else self.delay
+
+    @property
     def is_passthrough(self) -> bool:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
-        return not self.applied and self.answer is None and self.delay in (None, NONE)
+        return not self.applied and self.answer is None and self.active_delay is None
 
     def check(self, library: Library) -> None:
         """Check the delay, and that a fixture folder has the scenario and the faults.
@@ -177,8 +182,8 @@ class Override:
             library.scenario(self.active_scenario)
         for use in self.applied:
             library.fault(use.name)
-        if self.delay not in (None, NONE):
-            parse_delay(self.delay)
+        if self.active_delay is not None:
+            parse_delay(self.active_delay)
         for response in self.answer.responses if self.answer else ():
             response.own_override().check(library)
 

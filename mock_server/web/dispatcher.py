@@ -15,7 +15,6 @@ from aiohttp.typedefs import Handler
 from yarl import URL
 
 from mock_server.fixtures.edits import Edit
-from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.journal.entry import MAX_TEXT, Entry
 from mock_server.simulation.clock import real_seconds
@@ -254,8 +253,8 @@ class Dispatcher:
         honoured = frozenset(["fault"] if override.faults == () else [])
         if override.delay is not None and request.path not in self.mock.routes.probes:
             honoured |= {"delay"}
-            if override.delay != NONE:
-                delay = self.simulator.draw_delay(override.delay)
+            if override.active_delay is not None:
+                delay = self.simulator.draw_delay(override.active_delay)
         uses = tuple([use for use in override.applied if await self._is_turn(use)])
         if uses != (override.faults or ()):  # the buckets of the other faults do not act, either
             plan = replace(plan, override=replace(override, faults=uses))
