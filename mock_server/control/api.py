@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mock_server.control import behaviour, clock, console, events, journal, keys, library, state
 from mock_server.control.context import SAME_SITE, Call, Context, ControlError, Operate
-from mock_server.control.document import ControlOperation, operations, problems
+from mock_server.control.document import ControlOperation, operations, problem_lines
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import FactsError
@@ -149,5 +149,5 @@ def _check_members(members: list[tuple[str, Any]]) -> None:
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:
-    if found := problems(value, schema, name):
+    if found := problem_lines(value, schema, name):
         raise ControlError(422, f"invalid-{name}", "\n".join(found))

@@ -90,7 +90,7 @@ def operations() -> Mapping[str, Mapping[str, ControlOperation]]:
     }
 
 
-def problems(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
+def problem_lines(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     """Return the problems of a body or a query as lines that begin with its name."""
     return validation.lines(validation.problems(data, schema, _registry())[:SHOWN], name)
 
