@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 from weakref import WeakSet
 
 from aiohttp import web
@@ -34,7 +35,7 @@ from mock_server.web.preferences import (
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.recording import SENT, ReceivedRequest, SentBytes, connection_of, received_request, sent_response
 from mock_server.web.responses import REASON, error_response, render_exception
-from mock_server.web.usage import PLAN, Handled, RequestPlan
+from mock_server.web.usage import PLAN, RequestPlan, Unmodified
 
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"
@@ -63,6 +64,20 @@ def normalize(request: web.Request) -> web.Request:
     if request.rel_url.raw_path or request.method == "CONNECT":
         return request
     return request.clone(rel_url=URL.build(path="/", query_string=request.rel_url.raw_query_string, encoded=True))
+
+
+class Handled(NamedTuple):
+    """The response to a request with overrides.
+
+    Attributes:
+        response: The response.
+        acted: The overrides that acted on the exchange.
+        delay: The seconds that the response still waits.
+    """
+
+    response: web.StreamResponse
+    acted: Override = NO_OVERRIDE
+    delay: float = 0.0
 
 
 class Dispatcher:
@@ -101,9 +116,9 @@ class Dispatcher:
         assert task is not None
         self.mock.unrecorded[task] = key
         try:
-            override, response, delay = await self._handle(normalize(request), key)
+            response, acted, delay = await self._handle(normalize(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-            await self.record(request, response, reason, override, received=received, started=started, delay=delay)
+            await self.record(request, response, reason, acted, received=received, started=started, delay=delay)
         finally:
             del self.mock.unrecorded[task]
         if delay:  # last: a client that gives up does not change what the request counts for
@@ -218,37 +233,33 @@ class Dispatcher:
             return any(self.simulator.library.fault(use.name).preflight for use in uses)
         return False
 
-    async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse, float]:
-        """Return what acted on the exchange, the response, and its delay in seconds."""
+    async def _handle(self, request: web.Request, key: str) -> Handled:
+        """Return the response to a request that the fast path and the control API leave."""
         if self.mock.cors and (prepared := preflight(request)) and not self._changes_preflight():
-            return NO_OVERRIDE, prepared.response(), 0.0
-        own, overrides = NO_OVERRIDE, self.simulator.overrides
-        if headers := request.headers.getall("Prefer", ()):
-            preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
-            try:
-                own = preferred_override(preferences, self.simulator.library, codes)
-            except PreferenceError as error:
-                prepared = error_response(400, str(error), "invalid-preference", headers=self.mock.headers)
-                return NO_OVERRIDE, prepared.response(), 0.0
-            plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences)
-        else:
-            plan = RequestPlan(self.simulator.effective(key))
+            return Handled(prepared.response())
+        overrides, usage = self.simulator.overrides, self.mock.routes.usage
+        preferences = parse_preferences(request.headers.getall("Prefer", ()))
+        try:
+            own = preferred_override(preferences, self.simulator.library, usage.status_codes)
+        except PreferenceError as error:
+            prepared = error_response(400, str(error), "invalid-preference", headers=self.mock.headers)
+            return Handled(prepared.response())
+        override = self.simulator.resolve(key, own) if preferences else self.simulator.effective(key)
         due = NO_OVERRIDE
-        if (answer := plan.override.answer) and answer.is_limited:
-            if self.mock.routes.usage.serves(request):
+        if (answer := override.answer) and answer.is_limited:
+            if usage.serves(request):
                 due = answer.override_at(await self.simulator.state.count(answer.use))
-            plan = replace(plan, override=self.simulator.resolve(key, own, overrides=overrides, due=due))
-        acts, response, delay = await self._apply(plan, request, key)
-        uses = {use.use for use in (acts.answer, *(acts.faults or ())) if use}
-        if answer and due.delay is not None and due.delay == acts.delay:
+            override = self.simulator.resolve(key, own, overrides=overrides, due=due)
+        handled = await self._apply(RequestPlan(override, own.scenario, preferences), request, key)
+        acted = handled.acted
+        uses = {use.use for use in (acted.answer, *(acted.faults or ())) if use}
+        if answer and due.delay is not None and due.delay == acted.delay:
             uses.add(answer.use)
         self.simulator.acted.update(uses)
-        return acts, response, delay
+        return handled
 
-    async def _apply(
-        self, plan: RequestPlan, request: web.Request, key: str
-    ) -> tuple[Override, web.StreamResponse, float]:
-        """Apply the overrides of a plan; return what acted on the exchange, the response, and its delay in seconds."""
+    async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> Handled:
+        """Return the response to a request with the overrides of a plan."""
         override, usage, delay = plan.override, self.mock.routes.usage, 0.0
         honoured = frozenset(["fault"] if override.faults == () else [])
         if override.delay is not None and request.path not in self.mock.routes.probes:
@@ -259,7 +270,7 @@ class Dispatcher:
         if uses != (override.faults or ()):  # the buckets of the other faults do not act, either
             plan = replace(plan, override=replace(override, faults=uses))
         request[PLAN] = plan
-        acted = self._have_edited(override.applied, request)
+        changing = self._have_edited(override.applied, request)
 
         def applied(names: frozenset[str]) -> Mapping[str, str]:
             return applied_preferences(plan.preferences, honoured | names)
@@ -267,19 +278,22 @@ class Dispatcher:
         response: web.StreamResponse
         if uses:
             handle = self.handle_unmodified
-            response, changing, names = await self.mock.injectors.respond(uses, request, usage, handle, applied)
-            acted.update(changing, self._with_bucket(uses, request, response, key))
+            response, acted, names = await self.mock.injectors.respond(uses, request, usage, handle, applied)
+            changing.update(acted, self._with_bucket(uses, request, response, key))
         else:
             response, names = await self.handle_unmodified(request)
         if not isinstance(response, RawResponse):
             response.headers.update(applied(names))
-        acts = Override(
-            scenario=override.scenario if usage.serves(request) else None,
-            answer=override.answer if "code" in names else None,
-            faults=tuple(use for use in override.faults or () if use in acted) or None,
-            delay=override.delay if "delay" in honoured else None,
+        return Handled(
+            response,
+            Override(
+                scenario=override.scenario if usage.serves(request) else None,
+                answer=override.answer if "code" in names else None,
+                faults=tuple(use for use in override.faults or () if use in changing) or None,
+                delay=override.delay if "delay" in honoured else None,
+            ),
+            delay,
         )
-        return acts, response, delay
 
     async def _is_turn(self, use: FaultUse) -> bool:
         """Return whether a fault acts on a request, which counts."""
@@ -302,12 +316,12 @@ class Dispatcher:
         self.edited.discard(request.protocol)
         return {use for use in uses if self.simulator.library.fault(use.name).received}
 
-    async def handle_unmodified(self, request: web.Request) -> Handled:
+    async def handle_unmodified(self, request: web.Request) -> Unmodified:
         """Return the response without a fault, with the headers of every response."""
         try:
             handled = await self.mock.routes.handle(request)
         except web.HTTPException as error:
-            handled = Handled(render_exception(error, self.mock.headers))
+            handled = Unmodified(render_exception(error, self.mock.headers))
         headers = handled.response.headers
         headers.update(self.mock.reload_headers)
         if "Prefer" in request.headers and (names := ignored_preferences(request.headers.getall("Prefer"))):

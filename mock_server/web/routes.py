@@ -14,7 +14,7 @@ from mock_server.options import MockOptions
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.responses import ALWAYS, PreparedResponse, documented_response
-from mock_server.web.usage import Handle, Handled, Usage
+from mock_server.web.usage import Handle, Unmodified, Usage
 from usage_contract import Contract, ContractError
 
 # The operations that the mock simulates, by `operationId`.
@@ -42,7 +42,7 @@ class Routes:
     probes: frozenset[str]
     contract: Contract
 
-    async def handle(self, request: web.Request) -> Handled:
+    async def handle(self, request: web.Request) -> Unmodified:
         """Return the response of an operation.
 
         Raises:
@@ -52,7 +52,7 @@ class Routes:
         if request.headers.get("Expect"):
             await match.expect_handler(request)
             await request.writer.drain()
-        return cast(Handled, await match.handler(request))
+        return cast(Unmodified, await match.handler(request))
 
 
 def build_routes(contract: Contract, simulator: Simulator, options: MockOptions) -> Routes:
@@ -96,7 +96,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
 
 
 def _constant(prepared: PreparedResponse) -> Handle:
-    async def handler(_: web.Request) -> Handled:
-        return Handled(prepared.response())
+    async def handler(_: web.Request) -> Unmodified:
+        return Unmodified(prepared.response())
 
     return handler

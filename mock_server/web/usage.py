@@ -46,14 +46,14 @@ class RequestPlan:
     preferences: Mapping[str, str] = field(default_factory=dict)
 
 
-class Handled(NamedTuple):
+class Unmodified(NamedTuple):
     """A response without a fault, and the names of the members of the override that have acted on it."""
 
     response: web.Response
     honoured: frozenset[str] = frozenset()
 
 
-Handle = Callable[[web.Request], Awaitable[Handled]]
+Handle = Callable[[web.Request], Awaitable[Unmodified]]
 
 PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
@@ -100,13 +100,13 @@ class Usage:
         """Return whether a request is one to the operation."""
         return request.path == self.path and request.method in self.methods
 
-    async def handle(self, request: web.Request) -> Handled:
+    async def handle(self, request: web.Request) -> Unmodified:
         """Respond to one request through aiohttp."""
         keys, plan = request.headers.getall(self.key_header, ()), request.get(PLAN, NO_PLAN)
         prepared = await self.respond(keys, plan)
         if prepared.reason == "missing-key":
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
-        return Handled(with_answer(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
+        return Unmodified(with_answer(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
 
     async def respond(
         self, keys: Sequence[str], plan: RequestPlan = NO_PLAN, *, required: str | None = None
