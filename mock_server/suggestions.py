@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from usage_contract.suggestions import suggest
 
-# The operations of the control API that list all names of a kind.
-_LISTS = {kind: f"GET /__mock__/{kind}s of a running mock lists them" for kind in ("scenario", "fault")}
+# The hints about the complete list of a kind.
+_LISTS = {"scenario": "GET /__mock__/scenarios of a running mock lists them", "fault": "`usage-mock faults` lists them"}
 
 
 class UnknownNameError(LookupError):

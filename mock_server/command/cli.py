@@ -109,6 +109,17 @@ def check(context: click.Context, /, folder: Path | None, **_: Any) -> int:
     return check.check(folder)
 
 
+@command.command(params=_parameters("config", "fixtures"))
+@click.argument("text", default="")
+@click.pass_context
+def faults(context: click.Context, /, text: str, **_: Any) -> int:
+    """List the faults and variants, or those that contain TEXT."""
+    options = _read(context)
+    with _lean_imports():
+        from mock_server.command.faults import list_faults
+    return list_faults(options.fixture_folder, text)
+
+
 @command.command(params=_parameters())
 @click.argument("folder", type=_folder, metavar="DIR")
 @click.pass_context

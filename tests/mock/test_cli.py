@@ -20,6 +20,7 @@ import pytest
 
 from mock_server import UsageMock, load_deployment
 from mock_server.command.cli import main
+from mock_server.fixtures.faults import fault_names
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
@@ -253,6 +254,7 @@ def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsy
     ("name", "usage_line", "options"),
     [
         ("check", "[OPTIONS] [DIR]", ["config", "fixtures"]),
+        ("faults", "[OPTIONS] [TEXT]", ["config", "fixtures"]),
         ("init", "[OPTIONS] DIR", []),
         ("capture", "[OPTIONS]", ["base-url"]),
         ("health", "[OPTIONS]", ["wait", "config", "host", "port", "tls-cert", "tls-key"]),
@@ -267,6 +269,21 @@ def test_the_help_of_a_command_has_its_own_options(
     assert re.findall(r"^  --([a-z-]+)", shown, re.MULTILINE) == [*options, "help"]
     assert main(["--help"]) == 0
     assert re.search(rf"^  {name} +[A-Z][^.]+\.$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_faults_lists_those_with_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faults"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(fault_names())
+    assert main(["faults", "EVERY fourth request"]) == 0
+    found = capsys.readouterr().out.splitlines()
+    names = ["every-fourth-response-is-503", "every-fourth-response-is-503-with-retry-after"]
+    assert [line.partition(": ")[0] for line in found] == names
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "mine.yaml").write_text("description: A fault of my own.\nbreaks: []\n")
+    assert main(["faults", "my own", "--fixtures", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "mine: A fault of my own.\n"
+    assert main(["faults", "no such thing"]) == 4
+    assert capsys.readouterr().err == "usage-mock: faults: no name and no description contains 'no such thing'\n"
 
 
 def test_an_option_after_the_name_of_a_command_takes_precedence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,7 +204,7 @@ def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: st
     [
         ("scenario=hevy", ["did you mean 'heavy'?"]),
         ("fault=body-is-nul", ["did you mean 'body-is-null'?"]),
-        ("fault=nothing-like-it", [" more (GET /__mock__/faults of a running mock lists them)"]),
+        ("fault=nothing-like-it", [" more (`usage-mock faults` lists them)"]),
         ("code=200.5", ["200, 401, 403, 429 (documented) or 400 to 599"]),
         ("code=204", ["400 to 599"]),
         ("code=600", ["400 to 599"]),

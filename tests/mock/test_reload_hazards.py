@@ -19,7 +19,7 @@ import pytest
 from mock_server import make_app
 from mock_server.command.cli import main
 from mock_server.command.reload import Reloader, _in_daemon_thread, is_silent, watcher_of
-from mock_server.control.library import summary
+from mock_server.fixtures.summaries import UNREADABLE, summary
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from usage_contract import SourceError, load, read
@@ -117,7 +117,7 @@ def test_check_reports_a_hazardous_file(
 
 def test_the_description_of_a_hazardous_file_is_not_read(tmp_path: Path) -> None:
     make_fifo(tmp_path / "odd.yaml")
-    assert summary(tmp_path / "odd.yaml") == {}
+    assert summary(tmp_path / "odd.yaml") == {"description": UNREADABLE}
 
 
 def test_merge_keys_that_multiply_a_document_are_rejected(tmp_path: Path) -> None:

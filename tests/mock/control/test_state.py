@@ -8,8 +8,8 @@ import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.console import content_security_policy
-from mock_server.control.library import UNREADABLE
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Deployment, Key, Rate
+from mock_server.fixtures.summaries import UNREADABLE
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from tests.support.control_api import Api

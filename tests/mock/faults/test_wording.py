@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mock_server.control.document import PATH
-from mock_server.control.library import summary
 from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.files import shipped_fixtures
+from mock_server.fixtures.summaries import summary
 from mock_server.fixtures.validation import walk
 from tools.prose import CODE, problems_of_text
 from usage_contract import read
