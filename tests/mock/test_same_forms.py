@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from mock_server import Calls, Deployment, FactsError, FixtureError, Key, MockOp
 from mock_server.command.option_sources import read_options
 from mock_server.fixtures.delays import DelayError, parse_delay
 from mock_server.fixtures.scenarios import load_scenario
+from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
 from tests.support.wire import usage
 
@@ -183,3 +185,34 @@ def test_the_totals_of_a_key_are_exact_in_json(limited: UsageMock, tmp_path: Pat
     (tmp_path / "deployments" / "mine.yaml").write_text(f"description: d\nkeys: {{k: {{traffic: {traffic}}}}}\n")
     with pytest.raises(FixtureError, match=rf"mine\.yaml:2 /keys/k/traffic: {problem}"):
         load_deployment("mine", tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [{"after": MOST}, {"times": MOST}, {"after": MOST + 1}, {"times": MOST + 1}])
+def test_numbers_of_requests_have_the_same_limits(limited: UsageMock, arguments: dict[str, int]) -> None:
+    is_valid = MOST in arguments.values()
+    with nullcontext() if is_valid else pytest.raises(ValueError, match=f"is not a whole number from . to {MOST}$"):
+        limited.answer(503, **cast(dict[str, Any], arguments))
+    response = Api(limited.url).request("PATCH", "/behaviour", {"code": 503, **arguments})
+    assert response.status == (200 if is_valid else 422)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "is_valid"),
+    [
+        *[({name: MOST + above}, not above) for name in ("exactly", "at_least", "at_most") for above in (0, 1)],
+        *[({"min_gap": END_OF_TIME + above}, not above) for above in (0, 1)],
+    ],
+)
+def test_expectations_have_the_same_limits(limited: UsageMock, expectation: dict[str, int], is_valid: bool) -> None:
+    usage(limited.url, limited.api_key)
+    with suppress(AssertionError), nullcontext() if is_valid else pytest.raises(ValueError, match=f" {MOST}|0 to"):
+        limited.verify(**cast(dict[str, Any], expectation))
+    response = Api(limited.url).request("POST", "/verify", expectation)
+    assert (response.status in (200, 409)) == is_valid
+
+
+def test_the_clock_is_advanced_by_the_same_seconds(limited: UsageMock) -> None:
+    limited.freeze()
+    limited.advance(END_OF_TIME // 2)
+    assert Api(limited.url).do("PATCH", "/clock", {"now": 0, "advance": END_OF_TIME})["now"] == END_OF_TIME
+    assert Api(limited.url).request("PATCH", "/clock", {"now": 0, "advance": END_OF_TIME + 1}).status == 422
