@@ -37,28 +37,28 @@ if TYPE_CHECKING:
     from mock_server.web.preferences import CodeError as CodeError
     from mock_server.web.server import CertificateError as CertificateError
 
-_HOME = {
-    "make_app": "app",
-    "DelayError": "fixtures.delays",
-    **dict.fromkeys(
-        ("Calls", "Deployment", "FactsError", "Key", "Rate", "RateLimit", "load_deployment"), "fixtures.deployments"
-    ),
-    **dict.fromkeys(("Fault", "load_fault"), "fixtures.faults"),
-    "FixtureError": "fixtures.validation",
-    **dict.fromkeys(("MockOptions", "OptionError"), "options"),
-    "ClockRangeError": "simulation.clock",
-    "Message": "journal.entry",
-    "Entry": "journal.entry",
-    **dict.fromkeys(("TotalRangeError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
-    "StateUnavailableError": "simulation.state",
-    "UnusedOverrideWarning": "simulation.unused",
-    "UnknownNameError": "suggestions",
-    "AsyncUsageMock": "testing.async_usage_mock",
-    "UsageMock": "testing.usage_mock",
-    "ResponseError": "web.answers",
-    "CodeError": "web.preferences",
-    "CertificateError": "web.server",
+# The public names by the module that defines them.
+_NAMES = {
+    "app": ("make_app",),
+    "fixtures.delays": ("DelayError",),
+    "fixtures.deployments": ("Calls", "Deployment", "FactsError", "Key", "Rate", "RateLimit", "load_deployment"),
+    "fixtures.faults": ("Fault", "load_fault"),
+    "fixtures.validation": ("FixtureError",),
+    "journal.entry": ("Entry", "Message"),
+    "options": ("MockOptions", "OptionError"),
+    "simulation.clock": ("ClockRangeError",),
+    "simulation.simulator": ("RevokedKeyError", "TotalRangeError", "UnknownKeyError"),
+    "simulation.state": ("StateUnavailableError",),
+    "simulation.unused": ("UnusedOverrideWarning",),
+    "suggestions": ("UnknownNameError",),
+    "testing.async_usage_mock": ("AsyncUsageMock",),
+    "testing.usage_mock": ("UsageMock",),
+    "web.answers": ("ResponseError",),
+    "web.preferences": ("CodeError",),
+    "web.server": ("CertificateError",),
 }
+
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = list(_HOME)
 
