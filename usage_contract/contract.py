@@ -83,7 +83,7 @@ def load(level: Level = "documented", documents: Path | str | None = None) -> Co
     """
     if level not in LEVELS:
         raise ValueError(f"level: {level!r} is not a level; {suggest(str(level), LEVELS)}")
-    documents = Path(documents or shipped_documents())
+    documents = shipped_documents() if documents is None else Path(documents)
     is_file = documents.is_file()
     source = read_document(documents if is_file else documents / "openapi.yaml")
     try:

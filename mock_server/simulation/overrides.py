@@ -102,17 +102,17 @@ class Answer(Turns):
     @property
     def overrides(self) -> tuple[Override, ...]:
         """The overrides of the requests that get these responses."""
-        return tuple(
-            replace(
-                response.own_override(self.use),
-                answer=None if response.code is None else replace(self, responses=(response,)),
-            )
-            for response in self.responses
-        )
+        return tuple(map(self._override, self.responses))
 
     def override_at(self, count: int) -> Override:
         """Return the override of the count'th request, from 1; an empty one where it is not one of the requests."""
-        return self.overrides[(count - self.after - 1) % len(self.responses)] if self.is_turn(count) else NO_OVERRIDE
+        if not self.is_turn(count):
+            return NO_OVERRIDE
+        return self._override(self.responses[(count - self.after - 1) % len(self.responses)])
+
+    def _override(self, response: ForcedResponse) -> Override:
+        answer = None if response.code is None else replace(self, responses=(response,))
+        return replace(response.own_override(self.use), answer=answer)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ class Override:
         if self.active_delay is not None:
             parse_delay(self.active_delay)
         for response in self.answer.responses if self.answer else ():
-            response.own_override().check(library)
+            if not response.is_code_only:
+                response.own_override().check(library)
 
     def merged_over(self, lower: Override) -> Override:
         """Return both overrides as one; this one takes precedence."""
@@ -249,7 +250,7 @@ class Overrides:
         """The overrides of every level."""
         return (self.start, self.everyone, *self.keys.values())
 
-    @property
+    @cached_property
     def faults(self) -> list[FaultUse]:
         """The faults of every level."""
         of_answers = [each for override in self.all if override.answer for each in override.answer.overrides]
