@@ -35,6 +35,7 @@ OF_THE_SHIPPED_MOCK = {
     "http/cookies-are-protected",
     "http/cookies-are-well-formed",
     "http/deflate-has-the-zlib-format",
+    "http/digests-match-the-body",
     "http/request-identifiers-differ",
     "http/trailer-fields-are-announced",
     "http/upgrade-is-a-connection-option",
