@@ -155,7 +155,7 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
-    """A text in a 200 response SHOULD NOT stand for no value, or for one that is no text.
+    """A text in a 200 response SHOULD NOT stand for another value, or for none.
 
     Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, `true` and `false`.
     """
