@@ -12,7 +12,7 @@ from contract_tests.support.disclosure import MASKS
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
-from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
@@ -138,6 +138,14 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
         routes = {route for route in ROUTE.findall(texts) if route not in sent}
         if len(routes) > MOST_ROUTES:
             yield Finding("the body lists routes", exchange, actual=", ".join(sorted(routes)))
+
+
+@advisory("RFC 9110, section 15: the status code states the result of a request")
+def test_errors_have_the_status_of_one(journal: Exchanges) -> Findings:
+    """A response with a 2xx status SHOULD NOT have the body of an error: an object with a `detail` alone."""
+    for exchange in journal:
+        if exchange.status in SUCCESSES and exchange.object.keys() == {"detail"}:
+            yield Finding("the body is that of an error", exchange, actual=_text(exchange))
 
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
