@@ -44,6 +44,16 @@ def test_allowed_origin_has_vary(journal: Exchanges) -> Findings:
     yield from _not_named_in_vary("Origin", or_not_applicable(allowing if several else (), missing))
 
 
+@advisory(
+    "RFC 9110, section 12.5.5: without Vary, a cache uses the response for other keys, too",
+    repeats=["cache/responses-are-not-shared-by-caches", "cache/metrics-have-no-lifetime"],
+)
+def test_lifetime_has_vary(gate: Gate, all_ok_responses: Exchanges) -> Findings:
+    """A 200 response with a lifetime SHOULD name the key header in `Vary`."""
+    lasting = (exchange for exchange in all_ok_responses if _lifetime(exchange) > 0)
+    yield from _not_named_in_vary(gate.key_header, or_not_applicable(lasting, "no 200 response has a lifetime"))
+
+
 def _not_named_in_vary(field: str, exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each response that a cache may store, and whose Vary does not name a request field."""
     for exchange in exchanges:
@@ -143,6 +153,25 @@ def test_cache_directives_agree(journal: Exchanges) -> Findings:
         if forbids_storing or {"private", "public"} <= set(control):
             actual = exchange.header("Cache-Control")
             yield Finding("directives of Cache-Control contradict each other", exchange, actual=actual)
+
+
+@specified("RFC 9111, sections 5.2.2.1 and 5.2.2.10: a sender does not generate the form in quotation marks")
+def test_lifetimes_have_no_quotation_marks(journal: Exchanges) -> Findings:
+    """`max-age` and `s-maxage` in `Cache-Control` MUST NOT have a value in quotation marks."""
+    controlled = (each for each in journal if each.values("Cache-Control"))
+    for exchange in or_not_applicable(controlled, "no response has Cache-Control"):
+        if any(each.startswith(('max-age="', 's-maxage="')) for each in _items(exchange, "Cache-Control")):
+            yield Finding("a lifetime is in quotation marks", exchange, actual=exchange.header("Cache-Control"))
+
+
+@advisory("RFC 9111, sections 5.2.2.4 and 5.2.2.7: a sender uses the form in quotation marks")
+def test_cached_field_names_are_quoted(journal: Exchanges) -> Findings:
+    """The names of fields in `no-cache="…"` and `private="…"` SHOULD be in quotation marks."""
+    controlled = (each for each in journal if each.values("Cache-Control"))
+    for exchange in or_not_applicable(controlled, "no response has Cache-Control"):
+        if re.search(r"\b(?:no-cache|private)=[^\"]", exchange.header("Cache-Control").lower()):
+            actual = exchange.header("Cache-Control")
+            yield Finding("the name of a field is not in quotation marks", exchange, actual=actual)
 
 
 @advisory("RFC 9111, section 5.2.2.5: a cache MUST NOT store a response with no-store")
