@@ -29,7 +29,9 @@ COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
 LARGEST_SPREAD = 60  # seconds: between the clocks of the machines behind an address
 OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".", "Warning": "11[0-3]|214",
+    "X-Frame-Options": "(?i)allow-from",
 }  # fmt: skip
+COOKIE_DATE = re.compile(r"[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)\b(sha-256|sha-512|md5)=:?([\w+/]+=*)")
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
@@ -162,7 +164,7 @@ def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def test_fields_are_not_obsolete(baseline_responses: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`.
 
-    Nor does it have a `Warning` of a cache.
+    Nor does it have a `Warning` of a cache, or `ALLOW-FROM` in `X-Frame-Options`.
     """
     for exchange in baseline_responses:
         for name, values in OBSOLETE_FIELDS.items():
@@ -214,21 +216,26 @@ def test_request_identifiers_differ(journal: Exchanges) -> Findings:
 def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
 
-    A cookie without a value is one that the response deletes.
+    `Secure` is also needed beside `SameSite=None`. A cookie without a value is one that the response deletes.
     """
-    needed = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
+    usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
     cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
     for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
         pair, *attributes = (part.strip() for part in cookie.split(";"))
         name, _, value = pair.partition("=")
-        missing = needed - {attribute.partition("=")[0].lower() for attribute in attributes}
+        stated = {attribute.partition("=")[0].lower() for attribute in attributes}
+        needed = usual | {"secure"} if "samesite=none" in map(str.lower, attributes) else usual
+        missing = needed - stated
         if value.strip('"') and missing:
             yield Finding(f"a cookie lacks {' and '.join(sorted(missing))}", exchange, actual=name)
 
 
 @advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
 def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
-    """A response SHOULD set each cookie once, with a value without commas, spaces and inner quotation marks."""
+    """A response SHOULD set each cookie once, with a value without commas, spaces and inner quotation marks.
+
+    `Expires` is an HTTP date, in which hyphens are accepted.
+    """
     setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
     for exchange in or_not_applicable(setting, NO_COOKIE):
         pairs = [cookie.partition(";")[0].strip().partition("=") for cookie in exchange.values("Set-Cookie")]
@@ -239,6 +246,9 @@ def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
             if names[name] > 1:
                 yield Finding("a cookie is set twice", exchange, actual=name)
                 break
+        for date in re.findall("(?i); *expires=([^;]*)", "\n".join(exchange.values("Set-Cookie"))):
+            if not COOKIE_DATE.fullmatch(date):
+                yield Finding("a cookie does not expire at a date", exchange, actual=date)
 
 
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")

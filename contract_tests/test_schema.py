@@ -49,6 +49,7 @@ CHECK_NAMES = (
 )
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
 PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]", "true", "false"}
+DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
 DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
@@ -118,14 +119,23 @@ def test_integers_are_exact_in_javascript(ok_responses: Exchanges) -> Findings:
             yield Finding(f"{exchange.excerpt(name)} exceeds 2^53 - 1", exchange, actual=str(value))
 
 
-@advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
+@advisory(
+    "RFC 8259, section 6: a number as it is meant, without the digits that IEEE 754 arithmetic leaves; "
+    "RFC 7493, section 2.2: no greater precision than that of a double"
+)
 def test_numbers_have_no_rounding_noise(ok_responses: Exchanges) -> Findings:
-    """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001."""
+    """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001.
+
+    Nor does it have more than 17 significant digits, which most clients do not keep.
+    """
     for exchange in kept_whole(_complete(ok_responses)):
         numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
         for number in numbers:
             if (meant := without_noise(number)) != number:
                 yield Finding("a number has rounding noise", exchange, expected=str(meant), actual=str(number))
+                break
+            if len(number.as_tuple().digits) > DIGITS_OF_A_DOUBLE:
+                yield Finding("a number has more digits than a client keeps", exchange, actual=str(number))
                 break
 
 

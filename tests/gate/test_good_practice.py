@@ -143,7 +143,20 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/no-store-is-respected",
         [entry(GOOD, at=1, received={"cache-control": "no-store", "age": "0", "x-cache": "Miss from cloudfront"})],
     ),
-    "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
+    "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null"), allowing("*", 2, ORIGIN)]),
+    "a cookie of PHP": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; expires=Fri, 15-Jan-2027 08:00:00 GMT; Max-Age=7200"})],
+    ),
+    "a cookie for other sites": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; SameSite=None; Secure"})],
+    ),
+    "no frames": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-frame-options": "DENY"})]),
+    "a rate of 16 digits": (
+        "schema/numbers-have-no-rounding-noise",
+        [with_members(success_rate=97.31810079403663)],
+    ),
     "a cookie for this site": (
         "http/cookies-are-protected",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; httponly; samesite=strict; secure"})],
@@ -178,6 +191,23 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [allowing("*", 1, ORIGIN), refusing("")],
     ),
     "an XSS filter": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "1"})]),
+    "the origin null alone": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
+    "a cookie with an ISO date": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; Expires=2027-01-31T00:00:00Z"})],
+    ),
+    "a cookie that browsers reject": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; SameSite=None"})],
+    ),
+    "frames of one site": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"x-frame-options": "ALLOW-FROM https://portal.example"})],
+    ),
+    "a rate of 26 digits": (
+        "schema/numbers-have-no-rounding-noise",
+        [entry(GOOD.replace("97.32", "97.318100794036622913628261"), at=1)],
+    ),
     "any origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, ORIGIN)]),
     "a cookie for all sites": (
         "http/cookies-are-protected",
