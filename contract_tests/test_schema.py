@@ -120,8 +120,7 @@ def test_integers_are_exact_in_javascript(ok_responses: Exchanges) -> Findings:
 
 
 @advisory(
-    "RFC 8259, section 6: a number as it is meant, without the digits that IEEE 754 arithmetic leaves; "
-    "RFC 7493, section 2.2: no greater precision than that of a double"
+    "RFC 8259, section 6: a number as it is meant; RFC 7493, section 2.2: no greater precision than that of a double"
 )
 def test_numbers_have_no_rounding_noise(ok_responses: Exchanges) -> Findings:
     """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001.
