@@ -15,11 +15,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit
+from mock_server.web.cors import preflight
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher, normalize
 from mock_server.web.fast_path import RequestTemplate
 from mock_server.web.mock import MOCK
 from mock_server.web.raw_response import RawMessage, RawResponse, serialize_message
 from mock_server.web.responses import reason_phrase
+from mock_server.web.usage import Unmodified
 
 PATH = "/usage"
 DEFECT = "defect-of-the-behaviour.txt"  # in the folder of the run
@@ -143,7 +145,8 @@ class SearchDispatcher(Dispatcher):
             received = replace(received, body=await request.read())
         admitted = self._behaviour.admit(received)
         if admitted is None:
-            handled = await self.handle_unmodified(clone)
+            prepared = preflight(request)
+            handled = Unmodified(prepared.response()) if prepared else await self.handle_unmodified(clone)
         else:
             handled = await usage.handle(clone.clone(headers=CIMultiDict({usage.key_header: admitted})))
         message = self._behaviour.change(RawMessage.of(handled.response, {}), received)
