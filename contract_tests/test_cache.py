@@ -44,16 +44,6 @@ def test_allowed_origin_has_vary(journal: Exchanges) -> Findings:
     yield from _not_named_in_vary("Origin", or_not_applicable(allowing if several else (), missing))
 
 
-@advisory(
-    "RFC 9110, section 12.5.5: without Vary, a cache uses the response for other keys, too",
-    repeats=["cache/responses-are-not-shared-by-caches", "cache/metrics-have-no-lifetime"],
-)
-def test_lifetime_has_vary(gate: Gate, all_ok_responses: Exchanges) -> Findings:
-    """A 200 response with a lifetime SHOULD name the key header in `Vary`."""
-    lasting = (exchange for exchange in all_ok_responses if _lifetime(exchange) > 0)
-    yield from _not_named_in_vary(gate.key_header, or_not_applicable(lasting, "no 200 response has a lifetime"))
-
-
 def _not_named_in_vary(field: str, exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each response that a cache may store, and whose Vary does not name a request field."""
     for exchange in exchanges:
@@ -128,6 +118,16 @@ def test_metrics_have_no_lifetime(all_ok_responses: Exchanges) -> Findings:
 
 
 @advisory(
+    "RFC 9110, section 12.5.5: without Vary, a cache uses the response for other keys, too",
+    repeats=["cache/responses-are-not-shared-by-caches", "cache/metrics-have-no-lifetime"],
+)
+def test_lifetime_has_vary(gate: Gate, all_ok_responses: Exchanges) -> Findings:
+    """A 200 response with a lifetime SHOULD name the key header in `Vary`."""
+    lasting = (exchange for exchange in all_ok_responses if _lifetime(exchange) > 0)
+    yield from _not_named_in_vary(gate.key_header, or_not_applicable(lasting, "no 200 response has a lifetime"))
+
+
+@advisory(
     f"{DOCUMENT}, 401 and 403: a key that becomes valid is accepted; RFC 6585, section 4: 429 is not stored",
     repeats=["cache/responses-are-not-shared-by-caches"],
 )
@@ -174,7 +174,10 @@ def test_cached_field_names_are_quoted(journal: Exchanges) -> Findings:
             yield Finding("the name of a field is not in quotation marks", exchange, actual=actual)
 
 
-@advisory("RFC 9111, section 5.2.2.5: a cache MUST NOT store a response with no-store")
+@advisory(
+    "RFC 9111, section 5.2.2.5: a cache MUST NOT store a response with no-store",
+    repeats=["cache/age-is-in-whole-seconds", "cache/metrics-are-not-old"],
+)
 def test_no_store_is_respected(journal: Exchanges) -> Findings:
     """A response with `no-store` SHOULD NOT come from a cache, which `Age` or a hit in `X-Cache` states."""
     not_stored = (each for each in journal if "no-store" in _items(each, "Cache-Control"))

@@ -285,7 +285,10 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
 
 
-@advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")
+@advisory(
+    "RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network",
+    repeats=["errors/responses-do-not-disclose-internals"],
+)
 def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT contain a private address or the name of an internal host.
 

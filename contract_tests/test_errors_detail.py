@@ -141,10 +141,11 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
 
 
 @advisory("RFC 9110, section 15: the status code states the result of a request")
-def test_errors_have_the_status_of_one(journal: Exchanges) -> Findings:
-    """A response with a 2xx status SHOULD NOT have the body of an error: an object with a `detail` alone."""
+def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findings:
+    """A response at another path with a 2xx status SHOULD NOT have a body that is an error: a `detail` alone."""
     for exchange in journal:
-        if exchange.status in SUCCESSES and exchange.object.keys() == {"detail"}:
+        is_elsewhere = exchange.request.target.partition(b"?")[0] != gate.path.encode()
+        if is_elsewhere and exchange.status in SUCCESSES and exchange.object.keys() == {"detail"}:
             yield Finding("the body is that of an error", exchange, actual=_text(exchange))
 
 

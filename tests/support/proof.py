@@ -46,6 +46,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "auth/unknown-key-is-403",
     "bucket/stated-limit-is-enforced",
     "cache/caching-is-forbidden",
+    "cache/lifetime-has-vary",
     "consistency/counters-do-not-decrease",
     "consistency/total-is-success-plus-fail",
     "errors/401-carries-a-challenge",
