@@ -29,6 +29,7 @@ COMMON_FIELDS = re.compile(
 USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
 # The text with which tools replace a key that they remove.
 PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
+WORDS = re.compile(r"[a-z]+(?:[_,. -]+[a-z]+)*")  # such as `rate_limit`: no credential
 ORDERED = {200, 429}  # statuses of responses that are judged by the order of their requests, if it is known
 # Causes of a response outside the deployment.
 PAGE_OF_ANOTHER = "an HTML page may be that of a firewall or a proxy"
@@ -122,11 +123,12 @@ def _secrets(recorded: Iterable[Recorded], operation: Operation, keys: Iterable[
 def _other_secrets(exchange: Exchange, operation: Operation) -> Iterator[str]:
     """Yield the credentials outside of the key header, which a response may repeat, and a key that a tool removed."""
     request = exchange.request
-    yield from (value for _, value in parse_qsl(request.target.partition(b"?")[2].decode("latin-1")))
+    values = [value for _, value in parse_qsl(request.target.partition(b"?")[2].decode("latin-1"))]
+    for field in request.values("Cookie"):
+        values += (pair.partition("=")[2].strip() for pair in field.decode("latin-1").split(";"))
+    yield from (value for value in values if not WORDS.fullmatch(value))  # words are also in the gate's own texts
     for field in request.values("Authorization"):
         yield field.decode("latin-1").rpartition(" ")[2]
-    for field in request.values("Cookie"):
-        yield from (pair.partition("=")[2].strip() for pair in field.decode("latin-1").split(";"))
     if not _key_values(request, operation):
         with suppress(NotTested):  # the body is too large
             yield UsageMetrics(exchange).api_key or ""

@@ -206,3 +206,15 @@ def test_a_credential_that_a_response_repeats_is_redacted(place: str, judge_file
     written = run.output + "".join(path.read_text() for path in (run.folder / "out").iterdir())
     assert "<redacted:2>" in run.output
     assert "t0p-secret" not in written
+
+
+WORDS: dict[str, dict[str, Any]] = {
+    "a query": {"url": "https://api.example/usage?fields=success_rate,total"},
+    "a cookie": {"sent": {"cookie": "view=percentage"}},
+}
+
+
+@pytest.mark.parametrize("place", WORDS)
+def test_words_of_a_query_or_a_cookie_are_not_redacted(place: str, judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), entry(FRACTION, at=1, **WORDS[place]))
+    assert "<redacted:2>" not in run.output
