@@ -203,11 +203,11 @@ def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -
 
 def _why(error: OSError) -> str:
     if isinstance(error, TimeoutError):
-        return "it did not answer in time; is the host right, and may this machine connect to it?"
+        return "it did not answer in time; check the host, and whether this machine may connect to it"
     if isinstance(error, ConnectionRefusedError):
-        return f"{error.strerror}; does it run, and is the port right?"
+        return f"{error.strerror}; check that the server runs, and the port"
     if isinstance(error, socket.gaierror):
-        return f"{error.strerror}; is the host right?"
+        return f"{error.strerror}; check the host"
     if isinstance(error, ssl.SSLCertVerificationError):
         advice = "; give its CA with --ca-file" if error.verify_code in UNKNOWN_CA else ""
         return f"its certificate is not trusted ({error.verify_message}){advice}"

@@ -203,7 +203,7 @@ def test_a_refused_connection_is_reported_in_one_line(run_gate: RunGate) -> None
         run = run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
     problem = f"no connection to {url.removeprefix('http://')}: Connection refused"
-    reason = f"{url} could not be tested: {problem}; does it run, and is the port right?"
+    reason = f"{url} could not be tested: {problem}; check that the server runs, and the port"
     assert reason in run.output.splitlines()
     assert f"! contract gate: {reason} !" in run.output
 
