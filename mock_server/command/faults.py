@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from mock_server.command.errors import report
@@ -11,6 +10,7 @@ from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.files import check_folder, fixture_files
 from mock_server.fixtures.summaries import summary
 from mock_server.masking import printable
+from mock_server.streams import write_output
 
 
 @reporting
@@ -20,5 +20,5 @@ def list_faults(fixtures: Path | None, text: str) -> int:
     files = sorted(fixture_files(fixtures, *FOLDERS).items())
     lines = [printable(f"{name}: {summary(path)['description']}") for name, path in files]
     found = [line for line in lines if text.lower() in line.lower()]
-    sys.stdout.write("".join(f"{line}\n" for line in found))
+    write_output("".join(f"{line}\n" for line in found))
     return 0 if found else report(f"faults: no name and no description contains {text!r}")
