@@ -47,6 +47,10 @@ NOT_JSON = "the media type is not JSON in UTF-8"
 DIALOG_SCHEMES = {"basic", "digest", "negotiate", "ntlm"}  # for which browsers open a dialog
 OTHER_ERRORS = {404, 405, 406, 415}
 LARGEST_SEARCHED = 1 << 16  # bytes of a body
+# In prose, a server is the host of a URL, or has a port or the domain of a cluster.
+SERVER = re.compile(
+    rb"//[\w.:\[\]-]{1,200}|[\w.-]{1,200}:\d{1,5}\b|[\w.-]{1,200}\.(?:svc\.cluster\.local|localdomain)\b"
+)
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -120,11 +124,11 @@ def test_unknown_key_status_does_not_vary(documented_errors: Exchanges) -> Findi
 def test_401_carries_a_challenge(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
-    Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes, for which browsers open a dialog. Bearer
-    is accepted beside a scheme for keys.
+    Responses to usual requests are judged. Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes,
+    for which browsers open a dialog. Bearer is accepted beside a scheme for keys.
     """
     refused = (each for each in journal if each.status == 401 and gate.is_unsuspicious(each.request))
-    for exchange in or_not_applicable(refused, "no response has status 401"):
+    for exchange in or_not_applicable(refused, "no response to a usual request has status 401"):
         challenge = exchange.header("WWW-Authenticate")
         if not challenge:
             which = "an empty" if exchange.values("WWW-Authenticate") else "no"
@@ -292,27 +296,30 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
 def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT contain a private address or the name of an internal host.
 
-    In a 200 response, header fields and undocumented members are judged. The address of the deployment and addresses
-    in the request are accepted.
+    In a 200 response, header fields and undocumented members are judged. In a body, an address counts with `//` before
+    it or a port behind it. The address of the deployment and addresses in the request are accepted.
     """
     own = gate.settings.target
     for exchange in journal:
         sent = request_bytes(exchange.request).lower()
-        for name, value in (*exchange.fields, *_undocumented_content(gate, exchange)):
+        content = () if exchange.abridged else _named_servers(gate, exchange)
+        for name, value in (*exchange.fields, *content):
             for host, port in private_addresses(name, value):
                 is_own_host = host.lower() == own.host or (is_loopback(host) and is_loopback(own.host))
-                if not (is_own_host and port in {"", str(own.port)}) and host.lower().encode() not in sent:
-                    yield Finding(f"{name} contains a private address", exchange, actual=f"{host}:{port}".strip(":"))
+                is_known = port in {"", str(own.port)} if is_own_host else host.lower().encode() in sent
+                if not is_known:
+                    actual = f"{host}:{port}" if port else host
+                    yield Finding(f"{name} contains a private address", exchange, actual=actual)
 
 
-def _undocumented_content(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]]:
-    """Yield the body of an error, or the undocumented members of another body, each with a name."""
+def _named_servers(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]]:
+    """Yield the servers that the body of an error, or an undocumented member of another body, names."""
     if (exchange.status or 0) >= 400:
-        yield "the body", exchange.body[:LARGEST_SEARCHED]
-        return
-    for name, value in exchange.object.items():
-        if name not in gate.members:
-            yield f"the member {exchange.excerpt(name)}", json.dumps(value).encode()
+        texts = {"the body": exchange.body[:LARGEST_SEARCHED]}
+    else:
+        others = {name: value for name, value in exchange.object.items() if name not in gate.members}
+        texts = {f"the member {exchange.excerpt(name)}": json.dumps(value).encode() for name, value in others.items()}
+    yield from ((place, b" ".join(SERVER.findall(text))) for place, text in texts.items())
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")

@@ -23,6 +23,8 @@ LONGEST_DETAIL = 500  # characters that are compared
 ROUTE = re.compile(r"""(?<![^\s"'(\[])/[A-Za-z_][^\s"',)\]]*""")
 MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
 PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
+STATUSES = range(100, 600)
+STATUS_MEMBERS = {"status": STATUSES, "status_code": STATUSES, "code": {200, *PHRASES.values()}}
 
 
 @pytest.fixture
@@ -151,11 +153,14 @@ def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findin
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
 def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
-    """A member `status`, `status_code` or `code` of an error that is a status SHOULD be that of the response."""
+    """A member `status`, `status_code` or `code` of an error SHOULD be the status of the response.
+
+    A `code` that is neither 200 nor the status of an error is a code of the application.
+    """
     for exchange in detailed:
-        for name in ("status", "status_code", "code"):
+        for name, statuses in STATUS_MEMBERS.items():
             stated = exchange.object.get(name)
-            if isinstance(stated, int) and 100 <= stated < 600 and stated != exchange.status:
+            if isinstance(stated, int) and stated in statuses and stated != exchange.status:
                 expected, actual = str(exchange.status), str(stated)
                 problem = f"the member {name} is that of another response"
                 yield Finding(problem, exchange, pointer=f"/{name}", expected=expected, actual=actual)

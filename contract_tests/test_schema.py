@@ -48,7 +48,7 @@ CHECK_NAMES = (
     "response_schema_conformance",
 )
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
-PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]", "true", "false"}
+PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]"}
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
 DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
@@ -164,13 +164,16 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
-    """A text in a 200 response SHOULD NOT stand for another value, or for none.
+    """A text in a 200 response SHOULD NOT stand for a missing value, or for a value of another type.
 
-    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, `true` and `false`.
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`. In a member of the body itself,
+    `true` and `false` are also such texts.
     """
-    for exchange, name, text in _members(ok_responses):
-        if isinstance(text, str) and text in PLACEHOLDERS:
-            yield Finding(f"{exchange.excerpt(name)} stands for another value", exchange, actual=text)
+    texts = ((exchange, name, text) for exchange, name, text in _members(ok_responses) if isinstance(text, str))
+    for exchange, name, text in texts:
+        is_truth_value = text in {"true", "false"} and exchange.object.get(name) == text
+        if text in PLACEHOLDERS or is_truth_value:
+            yield Finding(f"{exchange.excerpt(name)} is a text in place of another value", exchange, actual=text)
 
 
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")

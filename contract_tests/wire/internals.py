@@ -76,9 +76,9 @@ VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major ver
 PRIVATE_NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
 )
-# A number behind the name of a product and a slash is a version.
+# A number behind the name of a product and a slash is a version, and 10.0.0.0/8 is a network.
 ADDRESS = re.compile(
-    rb"(?i)(?:(?P<ip>(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)"
+    rb"(?i)(?:(?P<ip>(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w|/\d{1,2}(?![\w/.-]))"
     rb"|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:]))"
     rb"|(?<![\w.-])(?P<name>localhost|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain))(?![.-]?\w|\s*=))"
     rb"(?:\]?:(?P<port>\d{1,5})\b)?"

@@ -39,6 +39,8 @@ def test_a_digest_is_that_of_the_compressed_body() -> None:
     digest = base64.b64encode(hashlib.sha256(payload).digest()).decode()
     compressed = exchange_with("Content-Digest", f"sha-256=:{digest}:", payload)
     assert list(rules.test_digests_match_the_body([compressed])) == []
+    both = exchange_with("Digest", f"SHA-256={digest},id-sha-256={SHA_256}", payload)
+    assert list(rules.test_digests_match_the_body([both])) == []
     plain = exchange_with("Content-Digest", f"sha-256=:{SHA_256}:", payload)
     (finding,) = rules.test_digests_match_the_body([plain])
     assert (finding.problem, finding.expected) == ("Content-Digest is that of another body", digest)

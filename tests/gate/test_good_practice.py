@@ -135,6 +135,11 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-private-addresses",
         [error(401, "no key", documentation="https://usage.example/docs")],
     ),
+    "a text in a map of texts": ("schema/texts-are-not-placeholders", [with_members(labels={"production": "true"})]),
+    "the address of the client": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "Your address 10.8.0.3 is not allowed (errors.auth.internal).")],
+    ),
     "domains in a private network": (
         "errors/responses-do-not-disclose-private-addresses",
         [with_members(top_domains=[{"domain": "shop.local", "requests": 900}])],
@@ -157,6 +162,26 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "schema/numbers-have-no-rounding-noise",
         [with_members(success_rate=97.31810079403663)],
     ),
+    "a cache that a field of its own allows": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "cdn-cache-control": "max-age=9", "age": "5"})],
+    ),
+    "a cache that lets a response pass": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "x-cache": "hit-for-pass"})],
+    ),
+    "a notice with the number of a warning": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"warning": '299 - "110 of 200 requests are used"'})],
+    ),
+    "an application's code of three digits": (
+        "errors/status-member-is-the-status",
+        [error(401, "no key", code=215)],
+    ),
+    "the networks of a key": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(allowed_networks=["10.0.0.0/8"])],
+    ),
     "a cookie for this site": (
         "http/cookies-are-protected",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; httponly; samesite=strict; secure"})],
@@ -165,9 +190,18 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
     "a code of another response": ("errors/status-member-is-the-status", [error(401, "no key", code=200)]),
+    "a truth value as a text": ("schema/texts-are-not-placeholders", [with_members(is_active="true")]),
     "a host in a private network": (
         "errors/responses-do-not-disclose-private-addresses",
-        [with_members(node={"name": "usage-7.cluster.local"})],
+        [with_members(node={"url": "http://usage-7.cluster.local/"})],
+    ),
+    "a warning of a cache": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"warning": '110 - "Response is Stale"'})],
+    ),
+    "a hit of a cache": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "x-cache": "MISS, TCP_HIT from 198.51.100.7"})],
     ),
     "each origin": (
         "cache/allowed-origin-has-vary",
