@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from contract_tests.support.findings import Finding, Findings
-from contract_tests.support.gate import Gate
+from contract_tests.support.gate import HEALTH, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
@@ -116,6 +116,18 @@ def test_metrics_have_no_lifetime(all_ok_responses: Exchanges) -> Findings:
     for exchange in all_ok_responses:
         if _lifetime(exchange) > OLDEST:
             yield _lifetime_finding("a cache may serve old usage metrics", exchange)
+
+
+@advisory(
+    "RFC 9111, section 4.2: a cache serves a response for its lifetime, and the state of the server may have changed"
+)
+def test_health_check_has_no_lifetime(gate: Gate, journal: Exchanges) -> Findings:
+    """A 200 response to the health check SHOULD NOT have a lifetime of more than one minute."""
+    target = f"{gate.settings.target.path}{gate.contract.operations[HEALTH].path}".encode()
+    checks = (each for each in journal if each.request.target == target and each.status == 200)
+    for exchange in or_not_applicable(checks, "no health check has a 200 response"):
+        if _lifetime(exchange) > OLDEST:
+            yield _lifetime_finding("a cache may serve an old state of the server", exchange)
 
 
 @advisory(

@@ -98,13 +98,15 @@ def test_errors_of_a_json_media_type_are_json(journal: Exchanges) -> Findings:
     repeats=["errors/errors-of-a-json-media-type-are-json"],
 )
 def test_other_errors_have_a_detail(missing_key_responses: object, journal: Exchanges) -> Findings:
-    """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
+    """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text, and its media type."""
     errors = (each for each in journal if each.status in OTHER_ERRORS)
     for exchange in kept_whole(or_not_applicable(errors, "no response has one of these status codes")):
         is_whole = exchange.ending == "complete" and exchange.request.method != "HEAD"
         if is_whole and not isinstance(exchange.object.get("detail"), str):
             actual = exchange.beginning or "an empty body"
             yield Finding("the body is not JSON with a detail text", exchange, actual=actual)
+        elif is_whole and exchange.media_type and not exchange.is_json:
+            yield media_type_finding(exchange, "the body is JSON, and Content-Type does not state that")
 
 
 @advisory(

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
+from contract_tests.metrics.members import PLACEHOLDERS
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import MASKS
 from contract_tests.support.findings import Finding, Findings
@@ -20,7 +21,7 @@ EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 LONGEST_DETAIL = 500  # characters that are compared
-ROUTE = re.compile(r"""(?<![^\s"'(\[])/[A-Za-z_][^\s"',)\]]*""")
+ROUTE = re.compile(r"""(?<![^\s"'(\[])[/^][A-Za-z_][^\s"',)\]]*""")
 MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
 PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
 STATUSES = range(100, 600)
@@ -97,12 +98,22 @@ def test_detail_does_not_name_an_exception(detailed: Exchanges) -> Findings:
 
 @advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")
 def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
-    """The `detail` of an error SHOULD contain a word, and no HTML."""
+    """The `detail` of an error SHOULD contain a word and no HTML, and be encoded once."""
     for exchange in detailed:
         if MARKUP.search(_text(exchange)):
             yield Finding("the detail contains HTML", exchange, pointer="/detail", actual=_text(exchange))
-        elif not re.search(r"\w", _text(exchange)):
+        elif not re.search(r"\w", _text(exchange)) or _text(exchange) in PLACEHOLDERS:
             yield Finding("the detail contains no word", exchange, pointer="/detail", actual=_text(exchange))
+        elif _is_encoded_twice(_text(exchange)):
+            yield Finding("the detail was encoded twice", exchange, pointer="/detail", actual=_text(exchange))
+
+
+def _is_encoded_twice(text: str) -> bool:
+    """Whether a text is UTF-8 that was read as Windows-1252: Ã© instead of é."""
+    try:
+        return text.encode("cp1252").decode() != text
+    except UnicodeError:
+        return False
 
 
 @advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")

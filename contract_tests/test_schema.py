@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from copy import deepcopy
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +16,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
-from contract_tests.metrics.members import is_secret, is_time, without_noise
+from contract_tests.metrics.members import PLACEHOLDERS, happened, is_secret, is_time, without_noise
 from contract_tests.metrics.schema import contract, inexact_integers
 from contract_tests.support.examples import examples
 from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
@@ -28,11 +30,11 @@ from contract_tests.support.findings import (
 )
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.dates import is_imf_fixdate
+from contract_tests.wire.dates import CLOCKS_DIFFER, is_imf_fixdate, made_at
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
-from contract_tests.wire.strict_json import objects
+from contract_tests.wire.strict_json import objects, parse
 from usage_contract.levels import Level
 
 SHAPE_RULES = (
@@ -48,7 +50,6 @@ CHECK_NAMES = (
     "response_schema_conformance",
 )
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
-PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]"}
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
 DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
@@ -166,13 +167,14 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
     """A text in a 200 response SHOULD NOT stand for a missing value, or for a value of another type.
 
-    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`. In a member of the body itself,
-    `true` and `false` are also such texts.
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, and the JSON of an object or a list.
+    In a member of the body itself, `true` and `false` are also such texts.
     """
     texts = ((exchange, name, text) for exchange, name, text in _members(ok_responses) if isinstance(text, str))
     for exchange, name, text in texts:
         is_truth_value = text in {"true", "false"} and exchange.object.get(name) == text
-        if text in PLACEHOLDERS or is_truth_value:
+        is_json = text.startswith(("{", "[")) and not parse(text.encode(errors="replace")).problem
+        if text in PLACEHOLDERS or is_truth_value or is_json:
             yield Finding(f"{exchange.excerpt(name)} is a text in place of another value", exchange, actual=text)
 
 
@@ -187,6 +189,25 @@ def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
         is_date = isinstance(text, str) and is_time(name) and DATE.search(text)
         if is_date and not (RFC_3339.fullmatch(text) or is_imf_fixdate(text)):
             yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=text)
+
+
+@advisory("RFC 3339, section 4.3: Z is UTC; a time of another zone with Z is hours away")
+def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
+    """The time at which something happened SHOULD NOT be more than a minute after `Date`.
+
+    It is a text of a member whose name states that, such as `updated_at`.
+    """
+    for exchange, name, text in _members(ok_responses):
+        if isinstance(text, str) and happened(name) and _seconds_of(text) > made_at(exchange) + CLOCKS_DIFFER:
+            yield Finding(f"{exchange.excerpt(name)} is in the future", exchange, actual=text)
+
+
+def _seconds_of(text: str) -> float:
+    """Return the time of a text with an offset from UTC in seconds since the Unix epoch; 0 for any other text."""
+    with suppress(ValueError, OverflowError):
+        stated = datetime.fromisoformat(text)
+        return stated.timestamp() if stated.tzinfo else 0.0
+    return 0.0
 
 
 @documented(

@@ -13,6 +13,8 @@ SECRET = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|private_key|credential"
     r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?(?:_|$)"
 )
+PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]"}  # texts in place of another value
+HAPPENED = re.compile(r"(?:^|_)(?:created|updated|generated|modified|computed|refreshed|last_\w+)_at$|^as_of$")
 TIME = re.compile(r"(?:_(?:at|date|time|timestamp)|^(?:date|timestamp|as_of))$")
 
 
@@ -32,3 +34,8 @@ def is_secret(name: str) -> bool:
 def is_time(name: str) -> bool:
     """Whether a member's name is that of a date or of a time."""
     return TIME.search(WORD_BORDER.sub("_", name).lower()) is not None
+
+
+def happened(name: str) -> bool:
+    """Whether a member's name is that of the time at which something happened, such as `updated_at`."""
+    return HAPPENED.search(WORD_BORDER.sub("_", name).lower()) is not None

@@ -140,6 +140,15 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-private-addresses",
         [error(401, "Your address 10.8.0.3 is not allowed (errors.auth.internal).")],
     ),
+    "a time in the past": ("schema/past-times-are-in-the-past", [with_members(updated_at="2027-01-15T08:00:00Z")]),
+    "the end of a period": ("schema/past-times-are-in-the-past", [with_members(resets_at="2030-01-15T08:00:00Z")]),
+    "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
+    "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
+    "a policy for an API": (
+        "http/content-security-policy-restricts-scripts",
+        [entry(GOOD, at=1, received={"content-security-policy": "default-src 'none'; img-src *"})],
+    ),
+    "the patterns of two routes": ("errors/errors-do-not-list-routes", [error(405, "not ^usage$ or ^healthz$")]),
     "domains in a private network": (
         "errors/responses-do-not-disclose-private-addresses",
         [with_members(top_domains=[{"domain": "shop.local", "requests": 900}])],
@@ -190,6 +199,22 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
     "a code of another response": ("errors/status-member-is-the-status", [error(401, "no key", code=200)]),
+    "a time in the future": ("schema/past-times-are-in-the-past", [with_members(updated_at="2027-01-15T10:00:00Z")]),
+    "JSON in a text": ("schema/texts-are-not-placeholders", [with_members(plan='{"name": "pro"}')]),
+    "a detail that was encoded twice": ("errors/detail-is-plain-text", [error(401, "Cl\u00c3\u00a9 non reconnue")]),
+    "an object as a detail": ("errors/detail-is-plain-text", [error(401, "[object Object]")]),
+    "a reset half a minute ago": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, received={"x-ratelimit-reset": "1799999970", "date": "Fri, 15 Jan 2027 08:00:00 GMT"})],
+    ),
+    "eval in a policy": (
+        "http/content-security-policy-restricts-scripts",
+        [entry(GOOD, at=1, received={"content-security-policy": "script-src 'self' 'unsafe-eval'"})],
+    ),
+    "the patterns of all routes": (
+        "errors/errors-do-not-list-routes",
+        [error(405, "^admin/$, ^keys/$, ^usage$ and ^healthz$ were tried")],
+    ),
     "a truth value as a text": ("schema/texts-are-not-placeholders", [with_members(is_active="true")]),
     "a host in a private network": (
         "errors/responses-do-not-disclose-private-addresses",

@@ -32,6 +32,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
     "errors/redirects-do-not-contain-keys",
+    "http/content-security-policy-restricts-scripts",
     "http/cookies-are-protected",
     "http/cookies-are-well-formed",
     "http/deflate-has-the-zlib-format",
