@@ -28,6 +28,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/etag-is-well-formed",
     "cache/if-range-is-respected",
     "cache/last-modified-is-not-later-than-date",
+    "cache/lifetime-has-vary",
     "cache/negotiated-coding-has-vary",
     "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
