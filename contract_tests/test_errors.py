@@ -49,7 +49,7 @@ OTHER_ERRORS = {404, 405, 406, 415}
 LARGEST_SEARCHED = 1 << 16  # bytes of a body
 # In prose, a server is the host of a URL, or has a port or the domain of a cluster.
 SERVER = re.compile(
-    rb"//[\w.:\[\]-]{1,200}|[\w.-]{1,200}:\d{1,5}\b|[\w.-]{1,200}\.(?:svc\.cluster\.local|localdomain)\b"
+    rb"//[\w.:\[\]-]{1,200}|(?<![\w.-])[\w.-]{1,200}(?::\d{1,5}\b|(?<=\.svc\.cluster\.local)|(?<=\.localdomain))"
 )
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 

@@ -167,6 +167,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; SameSite=None; Secure"})],
     ),
     "no frames": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-frame-options": "DENY"})]),
+    "a rate with zeros at its end": (
+        "schema/numbers-have-no-rounding-noise",
+        [entry(GOOD.replace("97.32", "97.32000000000000000000"), at=1)],
+    ),
     "a rate of 16 digits": (
         "schema/numbers-have-no-rounding-noise",
         [with_members(success_rate=97.31810079403663)],
