@@ -260,8 +260,8 @@ def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
             if names[name] > 1:
                 yield Finding("a cookie is set twice", exchange, actual=name)
                 break
-        for date in re.findall("(?i); *expires=([^;]*)", "\n".join(exchange.values("Set-Cookie"))):
-            if not COOKIE_DATE.fullmatch(date):
+        for date in re.findall(r"(?i); *expires=([^;\n]*)", "\n".join(exchange.values("Set-Cookie"))):
+            if not COOKIE_DATE.fullmatch(date.strip()):
                 yield Finding("a cookie does not expire at a date", exchange, actual=date)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.har import GOOD, METRICS, Judged, entry
 
-ORIGIN = "https://app.example"
+ORIGIN, DATE = "https://app.example", "Fri, 15 Jan 2027 08:00:00 GMT"
 
 
 NOSNIFF = {"x-content-type-options": "nosniff"}
@@ -161,6 +161,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a cookie of PHP": (
         "http/cookies-are-well-formed",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; expires=Fri, 15-Jan-2027 08:00:00 GMT; Max-Age=7200"})],
+    ),
+    "two cookies that end with a date": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "\n".join(f"{name}=1; Expires={DATE}" for name in "ab")})],
     ),
     "a cookie for other sites": (
         "http/cookies-are-protected",
