@@ -47,7 +47,7 @@ from contract_tests.wire.pacing import stated_wait
 bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 LARGEST_BUCKET = 100  # tokens: emptying a larger bucket would be a load test
 TAKEN_SHARE = Fraction(1, 10)  # of the remaining tokens: other users of the key may have taken as many
-WAYS = 10  # requests at once, to an empty bucket
+WAYS = 8  # requests at once, to an empty bucket
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 
@@ -280,7 +280,6 @@ def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
         "with a query": {"target": f"{path}?page={attempt + 2}", "key_field": gate.key_header.lower()},
         "at another spelling of the path": {"target": f"{path[:-1]}%{ord(path[-1]):02x}"},
         "with another address": {"fields": [("X-Forwarded-For", address), ("X-Real-IP", address)]},
-        "in HTTP/1.0": {"version": "HTTP/1.0"},
         "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", f"visitor={attempt + 17}")]},
     }
 

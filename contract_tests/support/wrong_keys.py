@@ -15,7 +15,7 @@ from contract_tests.wire.messages import Credential
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "an unknown key")
 UNDEFINED = Credential(b"undefined", "the text undefined")  # as a program in JavaScript sends a key that it lacks
 TRUE = Credential(b"true", "the text true")
-SHORT_LENGTHS = (8, 16)  # characters: common lengths of the public part of a key
+PUBLIC_PART = 8  # characters: a common length of the part of a key that is no secret
 ACUTE = ("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 CYRILLIC = ("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")  # noqa: RUF001 - they look alike
 FOLDED = ("sSkK", "ſſ\N{KELVIN SIGN}\N{KELVIN SIGN}")  # as Unicode compares letters without their case  # noqa: RUF001
@@ -26,7 +26,7 @@ DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
 EDITS = ("changed", "removed", "doubled", "preceded by another")
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}")
-    for text in ("*", "%", ".*", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
+    for text in ("*", "%", ".*", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY")
 )
 MALFORMED = (
     Credential(b"%s{0}${x}!" * 750, "a key of 7,500 characters, with placeholders of templates"),
@@ -71,16 +71,9 @@ def near(key: Credential) -> list[Credential]:
         variant(value[:middle], "cut to its first half", piece(key, 0, middle)),
         variant(value + b"x", "followed by an x"),
         variant(b"x" + value, "after an x"),
-        *(variant(value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
+        variant(value[:PUBLIC_PART], f"cut to {PUBLIC_PART} characters", piece(key, 0, PUBLIC_PART)),
         variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
-        _in_other_case(key),
-        variant(
-            value[:1].swapcase() + value[1:],
-            "with the case of its first character swapped",
-            f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
-        ),
-        variant(value + b", other", "as the first of a list"),
-        variant(value + b" other", "followed by a space and a word"),
+        variant(value + b" , other", "followed by a space, a comma and a word"),
         variant(b'"' + value + b'"', "in quotation marks"),
         variant(b"Bearer " + value, "after the word Bearer"),
         variant(
@@ -110,8 +103,8 @@ def near(key: Credential) -> list[Credential]:
 
 
 def of_further_keys(keys: Sequence[Credential]) -> Iterator[Credential]:
-    """Yield the first one of further keys in another case, and the last one without its last character."""
-    variants = (*map(_in_other_case, keys[:1]), *map(_cut, keys[-1:]))
+    """Yield the second key, or the only one, in another case, and the last further key without its last character."""
+    variants = (_in_other_case(keys[:2][-1]), *map(_cut, keys[1:][-1:]))
     return (variant for variant in variants if variant.value)
 
 
