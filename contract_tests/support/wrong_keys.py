@@ -15,7 +15,6 @@ from contract_tests.wire.messages import Credential
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "an unknown key")
 UNDEFINED = Credential(b"undefined", "the text undefined")  # as a program in JavaScript sends a key that it lacks
 TRUE = Credential(b"true", "the text true")
-PUBLIC_PART = 8  # characters: a common length of the part of a key that is no secret
 ACUTE = ("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 CYRILLIC = ("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")  # noqa: RUF001 - they look alike
 FOLDED = ("sSkK", "ſſ\N{KELVIN SIGN}\N{KELVIN SIGN}")  # as Unicode compares letters without their case  # noqa: RUF001
@@ -71,8 +70,12 @@ def near(key: Credential) -> list[Credential]:
         variant(value[:middle], "cut to its first half", piece(key, 0, middle)),
         variant(value + b"x", "followed by an x"),
         variant(b"x" + value, "after an x"),
-        variant(value[:PUBLIC_PART], f"cut to {PUBLIC_PART} characters", piece(key, 0, PUBLIC_PART)),
         variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
+        variant(
+            value[:1].swapcase() + value[1:],
+            "with the case of its first character swapped",
+            f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
+        ),
         variant(value + b" , other", "followed by a space, a comma and a word"),
         variant(b'"' + value + b'"', "in quotation marks"),
         variant(b"Bearer " + value, "after the word Bearer"),
