@@ -24,7 +24,7 @@ from contract_tests.support.token_bucket import remaining_above_burst
 from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
-NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
+NORMALIZED = re.compile(r"(?=.*\w)[^\s/:?#@%&;\\\"<>\0-\x1f\ufffd]+(?<!\.)")
 OUTCOMES = ("total", "success", "fail")
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
 FEWEST_RESPONSES = 3  # of a key: the growth between fewer is not known; a recording may have one

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from contract_tests.metrics.schema import contract
 from contract_tests.support import wrong_keys
-from contract_tests.support.disclosure import disclosed, received_values, texts_named
+from contract_tests.support.disclosure import disclosed, is_encoded_in, received_values, texts_named
 from contract_tests.support.findings import (
     Finding,
     Findings,
@@ -24,6 +24,7 @@ from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_
 from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.internals import (
+    SOFTWARE,
     described_software,
     details_in_field,
     internals,
@@ -188,12 +189,12 @@ def test_redirects_do_not_contain_keys(gate: Gate, journal: Exchanges) -> Findin
 def test_keys_are_not_echoed(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT contain the key of its request, except in an `api_key` member.
 
-    This includes header fields, cookies, and a response to TRACE.
+    This includes header fields, cookies, and a response to TRACE. In a field, an encoded key counts as well.
     """
     for exchange in kept_whole(journal):
         fields = exchange.request.fields
         sent = [key for key in _distinctive_keys(gate) if any(key.value in value for _, value in fields)]
-        if echoed := [(key, place) for key in sent if (place := _place_of(key.value, exchange))]:
+        if echoed := [(key, place) for key in sent if (place := _place_of(key, exchange))]:
             key, place = echoed[0]
             yield Finding(f"{exchange.excerpt(place)} contains {key.label}, as the request did", exchange)
 
@@ -209,16 +210,16 @@ def _distinctive_keys(gate: Gate) -> list[Credential]:
     return [key for key in (*gate.settings.keys, wrong_keys.UNKNOWN) if len(key.value) >= SHORTEST_PART]
 
 
-def _place_of(key: bytes, exchange: Exchange) -> str:
+def _place_of(key: Credential, exchange: Exchange) -> str:
     """Return where a response contains a key, or an empty text; the member `api_key` may contain it."""
     for name, value in exchange.fields:
-        if key in value and name.lower() not in IDENTIFIER_FIELDS:
+        if name.lower() not in IDENTIFIER_FIELDS and (key.value in value or is_encoded_in(value, key)):
             return name
     may_be_metrics = exchange.status == 200 and exchange.request.method == "GET"
-    if key not in exchange.body or (may_be_metrics and not exchange.object):  # then the member of the key is unknown
-        return ""
-    shown = sum(text.encode().count(key) for text in texts_named("api_key", exchange))
-    return "the body" if exchange.body.count(key) > shown else ""
+    if key.value not in exchange.body or (may_be_metrics and not exchange.object):
+        return ""  # without a body that can be read, the member of the key is unknown
+    shown = sum(text.encode().count(key.value) for text in texts_named("api_key", exchange))
+    return "the body" if exchange.body.count(key.value) > shown else ""
 
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
@@ -249,7 +250,7 @@ def test_responses_do_not_disclose_internals(journal: Exchanges) -> Findings:
 def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings:
     """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file.
 
-    Nor should a response have a field for debugging, such as X-Debug-Token.
+    Nor should a response have a field for debugging, such as X-Debug-Token, or one that names a machine.
     """
     for exchange in journal:
         yield from _disclosed_in_fields(exchange, details_in_field)
@@ -283,12 +284,15 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: Exchanges) -> 
 def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
 
-    A major version in these is accepted.
+    Nor should the body of an error. A major version is accepted.
     """
     for exchange in journal:
         for name, value in exchange.fields:
             if described := described_software(name, value):
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
+        is_error = (exchange.status or 0) >= 400 and not exchange.abridged
+        if is_error and (version := SOFTWARE.search(exchange.body[:LARGEST_SEARCHED])):
+            yield Finding("the body describes the software of the server", exchange, actual=version[0])
 
 
 @advisory(

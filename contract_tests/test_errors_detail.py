@@ -13,11 +13,22 @@ from contract_tests.support.disclosure import MASKS
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
+from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
 EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
+MESSAGE = re.compile(  # of exceptions of common languages and libraries
+    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|Cannot read propert|\bis not a function\b"
+    r"|'NoneType' object|Object reference not set|nil pointer dereference|\barn:aws[\w-]*:|\bLINE \d+: "
+    r"|[Uu]ndefined (?:array key|index|method|variable)"
+)
+MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env"}
+UNFINISHED = re.compile(  # a template, an escape, or the form of a value in a program
+    r"(?<![/\w{])\{\{?\s*\w*\s*\}|\$\{|%[sd]\b|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);|[\ufffd\0-\x08\x0b-\x1f]"
+    r"|^b['\"]|^[\[{].*[\]}]$|\bundefined$|^[a-z]\w*(?:\.[a-z]\w*)+$"
+)
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 LONGEST_DETAIL = 500  # characters that are compared
@@ -25,7 +36,13 @@ ROUTE = re.compile(r"""(?<![^\s"'(\[])[/^][A-Za-z_][^\s"',)\]]*""")
 MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
 PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
 STATUSES = range(100, 600)
-STATUS_MEMBERS = {"status": STATUSES, "status_code": STATUSES, "code": {200, *PHRASES.values()}}
+SUCCESS_MEMBERS = ("success", "ok")
+STATUS_MEMBERS = {
+    "status": STATUSES,
+    "status_code": STATUSES,
+    "statusCode": STATUSES,
+    "code": {200, *PHRASES.values()},
+}
 
 
 @pytest.fixture
@@ -86,26 +103,48 @@ def _detail(exchange: Exchange) -> str:
 
 
 @advisory(
-    f"{ERRORS_GUIDE}: the detail is for the client; the name of an exception is for the developer of the server",
+    f"{ERRORS_GUIDE}: the body is for the client; an exception is for the developer of the server",
     repeats=["errors/responses-do-not-disclose-internals"],
 )
-def test_detail_does_not_name_an_exception(detailed: Exchanges) -> Findings:
-    """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
-    for exchange in detailed:
-        if name := EXCEPTION.search(_text(exchange)):
-            yield Finding("the detail names an exception", exchange, pointer="/detail", actual=name[0])
+def test_errors_do_not_describe_an_exception(journal: Exchanges) -> Findings:
+    """The JSON body of an error SHOULD NOT contain the message of an exception, or a member for its stack.
+
+    Nor should `detail` contain the name of an exception, such as `KeyError`.
+    """
+    errors = (each for each in journal if (each.status or 0) >= 400 and each.is_json and not each.abridged)
+    for exchange in or_not_applicable(errors, "no error has a JSON body"):
+        members = [member for each in objects(exchange.json.value) for member in each.items()]
+        texts = (text for _, text in members if isinstance(text, str))
+        described = EXCEPTION.search(_text(exchange)) or next(filter(None, map(MESSAGE.search, texts)), None)
+        if described:
+            yield Finding("the body describes an exception", exchange, actual=described[0])
+        elif names := sorted(name for name, value in members if value and name.lower() in MEMBERS_OF_EXCEPTIONS):
+            yield Finding("the body has a member for an exception", exchange, actual=names[0])
 
 
 @advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")
 def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
-    """The `detail` of an error SHOULD contain a word and no HTML, and be encoded once."""
+    """The `detail` of an error SHOULD be finished text: it contains a word and no HTML, and is encoded once.
+
+    An unfilled template, an escape, and the form of a value in a program are not finished text.
+    """
     for exchange in detailed:
-        if MARKUP.search(_text(exchange)):
-            yield Finding("the detail contains HTML", exchange, pointer="/detail", actual=_text(exchange))
-        elif not re.search(r"\w", _text(exchange)) or _text(exchange) in PLACEHOLDERS:
-            yield Finding("the detail contains no word", exchange, pointer="/detail", actual=_text(exchange))
-        elif _is_encoded_twice(_text(exchange)):
-            yield Finding("the detail was encoded twice", exchange, pointer="/detail", actual=_text(exchange))
+        text = _text(exchange)
+        if MARKUP.search(text):
+            problem = "the detail contains HTML"
+        elif not re.search(r"\w", text) or text in PLACEHOLDERS:
+            problem = "the detail contains no word"
+        elif _is_encoded_twice(text):
+            problem = "the detail was encoded twice"
+        elif (part := UNFINISHED.search(text)) and not _was_sent(part[0], exchange):
+            problem = "the detail is not finished text"
+        else:
+            continue
+        yield Finding(problem, exchange, pointer="/detail", actual=text)
+
+
+def _was_sent(text: str, exchange: Exchange) -> bool:
+    return text.encode(errors="replace") in request_bytes(exchange.request)
 
 
 def _is_encoded_twice(text: str) -> bool:
@@ -155,20 +194,31 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
 
 @advisory("RFC 9110, section 15: the status code states the result of a request")
 def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findings:
-    """A response at another path with a 2xx status SHOULD NOT have a body that is an error: a `detail` alone."""
+    """A response with a 2xx status SHOULD NOT have a body that is an error.
+
+    It has an `error` text, a `success` of false, the status of an error or, at another path, a `detail` alone.
+    """
     for exchange in journal:
+        body = exchange.object if exchange.status in SUCCESSES else {}
         is_elsewhere = exchange.request.target.partition(b"?")[0] != gate.path.encode()
-        if is_elsewhere and exchange.status in SUCCESSES and exchange.object.keys() == {"detail"}:
-            yield Finding("the body is that of an error", exchange, actual=_text(exchange))
+        statuses = (value for name in STATUS_MEMBERS if isinstance(value := body.get(name), int))
+        has_failed = body.get("success") is False or any(400 <= status < 600 for status in statuses)
+        error = body.get("error")
+        if has_failed or (error and isinstance(error, str)) or (is_elsewhere and body.keys() == {"detail"}):
+            yield Finding("the body is that of an error", exchange, actual=exchange.beginning)
 
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
 def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
     """A member `status`, `status_code` or `code` of an error SHOULD be the status of the response.
 
-    A `code` that is neither 200 nor the status of an error is a code of the application.
+    A `code` that is neither 200 nor the status of an error is a code of the application. `success` and `ok` are false.
     """
     for exchange in detailed:
+        for name in SUCCESS_MEMBERS:
+            if exchange.object.get(name) is True:
+                problem = f"the member {name} is that of a success"
+                yield Finding(problem, exchange, pointer=f"/{name}", expected="false", actual="true")
         for name, statuses in STATUS_MEMBERS.items():
             stated = exchange.object.get(name)
             if isinstance(stated, int) and stated in statuses and stated != exchange.status:

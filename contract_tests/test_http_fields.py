@@ -34,6 +34,10 @@ OBSOLETE_FIELDS = {  # and the values that do harm
 ANY_SCRIPT = re.compile(r"(?i)\b(?:default|script)-src\s[^;]*(?:(?<=\s)\*(?=[\s;]|$)|'unsafe-eval')")
 COOKIE_DATE = re.compile(r"[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
+PLACEHOLDER = re.compile(
+    rb"^(?:undefined|None|NaN\w*|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$|\$\{\w*\}|\{\{.*\}\}"
+)
+URI_TEMPLATES = {"link", "link-template"}
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
@@ -124,6 +128,15 @@ def test_dates_are_imf_fixdates(journal: Exchanges) -> Findings:
         if not is_imf_fixdate(value):
             expected = "Sun, 06 Nov 1994 08:49:37 GMT or the like"
             yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=value)
+
+
+@advisory("RFC 9110, section 5.5: a field value is that of its field; a field without a value is left out")
+def test_field_values_are_not_placeholders(journal: Exchanges) -> Findings:
+    """A field value SHOULD NOT be the text of a program for a missing value, such as `undefined` or `${VERSION}`."""
+    for exchange in journal:
+        for name, value in exchange.fields:
+            if name.lower() not in URI_TEMPLATES and PLACEHOLDER.search(value):
+                yield Finding(f"the value of {name} is a placeholder", exchange, actual=value)
 
 
 @specified(

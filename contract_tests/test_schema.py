@@ -16,7 +16,16 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
-from contract_tests.metrics.members import PLACEHOLDERS, happened, is_secret, is_time, without_noise
+from contract_tests.metrics.members import (
+    INTERNAL_MEMBERS,
+    NO_TIME,
+    PLACEHOLDERS,
+    PRINTED,
+    happened,
+    is_secret,
+    is_time,
+    without_noise,
+)
 from contract_tests.metrics.schema import contract, inexact_integers
 from contract_tests.support.examples import examples
 from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
@@ -52,7 +61,8 @@ CHECK_NAMES = (
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
-DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
+DATE_PARTS = (range(1900, 2200), range(1, 13), range(1, 32))
+DATE = re.compile(r"/Date\(\d|\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
 MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
 
@@ -152,6 +162,14 @@ def test_undocumented_members_are_not_secrets(
             yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
 
 
+@advisory("OWASP API3, broken object property level authorization: a response has only what its client needs")
+def test_members_are_not_internals(ok_responses: Exchanges) -> Findings:
+    """A 200 response SHOULD NOT have members that a database or a serializer adds, such as `__v` or `$oid`."""
+    for exchange, name, _ in _members(ok_responses):
+        if name in INTERNAL_MEMBERS:
+            yield Finding("a member is one of the database or the serializer", exchange, actual=name)
+
+
 @advisory(f"{DOCUMENT}, UsageResponse: names such as success_rate; API guidelines: one form for all names")
 def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have a member whose name is in camel case: the documented names have underscores.
@@ -167,14 +185,16 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
     """A text in a 200 response SHOULD NOT stand for a missing value, or for a value of another type.
 
-    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, and the JSON of an object or a list.
-    In a member of the body itself, `true` and `false` are also such texts.
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, an object as a program prints it, the
+    JSON of an object or a list, and a time such as 0001-01-01. In a member of the body itself, `true` and `false` are
+    also such texts.
     """
     texts = ((exchange, name, text) for exchange, name, text in _members(ok_responses) if isinstance(text, str))
     for exchange, name, text in texts:
         is_truth_value = text in {"true", "false"} and exchange.object.get(name) == text
         is_json = text.startswith(("{", "[")) and not parse(text.encode(errors="replace")).problem
-        if text in PLACEHOLDERS or is_truth_value or is_json:
+        is_no_value = text in PLACEHOLDERS or PRINTED.fullmatch(text) or (is_time(name) and NO_TIME.match(text))
+        if is_no_value or is_truth_value or is_json:
             yield Finding(f"{exchange.excerpt(name)} is a text in place of another value", exchange, actual=text)
 
 
@@ -182,13 +202,26 @@ def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
 def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
     """A date in a 200 response SHOULD have the form of RFC 3339, or be an HTTP date.
 
-    It is a text of a member whose name is that of a time.
+    It is a text, or a list of year, month and day, in a member whose name is that of a time.
     """
     expected = "2026-11-29T13:20:07Z or the like"
-    for exchange, name, text in _members(ok_responses):
-        is_date = isinstance(text, str) and is_time(name) and DATE.search(text)
-        if is_date and not (RFC_3339.fullmatch(text) or is_imf_fixdate(text)):
-            yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=text)
+    for exchange, name, value in _members(ok_responses):
+        if not is_time(name):
+            continue
+        if isinstance(value, str):
+            is_unclear = DATE.search(value) and not (RFC_3339.fullmatch(value) or is_imf_fixdate(value))
+        else:
+            is_unclear = _is_list_of_parts(value)
+        if is_unclear:
+            yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=str(value))
+
+
+def _is_list_of_parts(value: object) -> bool:
+    """Whether a value is a list of a year, a month, a day, and perhaps more."""
+    parts = value if isinstance(value, list) and all(isinstance(part, int) for part in value) else []
+    return len(parts) >= len(DATE_PARTS) and all(
+        part in allowed for part, allowed in zip(parts, DATE_PARTS, strict=False)
+    )
 
 
 @advisory("RFC 3339, section 4.3: Z is UTC; a time of another zone with Z is hours away")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from contract_tests.redaction.spellings import SearchedText
 from contract_tests.wire.connection import request_bytes
@@ -33,6 +34,16 @@ def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Creden
         forms = text.forms_of(key.text)
         if forms and forms - SearchedText(sent.decode("utf-8", "backslashreplace")).forms_of(key.text):
             yield key
+
+
+def is_encoded_in(value: bytes, key: Credential) -> bool:
+    """Whether the value of a field contains a key, also in base64 or in another form."""
+    return len(value) >= len(key.value) and bool(_searched(value).forms_of(key.text))
+
+
+@lru_cache(maxsize=1024)  # most values are those of many responses
+def _searched(value: bytes) -> SearchedText:
+    return SearchedText(value.decode("utf-8", "backslashreplace"))
 
 
 def may_show(text: str, key: Credential) -> bool:

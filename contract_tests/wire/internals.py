@@ -22,6 +22,10 @@ INTERNALS = re.compile(
     rb"|\bSystem\.[\w.]{1,200}Exception\b|:line \d|\*\* \(\w{1,60}Error\)"
     rb"|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger|\bRails\.root: |Symfony Exception"
     rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
+    rb"|duplicate key value violates|\binvalid input syntax for type|\bcolumn \\?\"[\w.]{1,200}\\?\" does not exist"
+    rb"|\bTable '[\w.]{1,200}' doesn't exist|\bUnknown column '|\bAccess denied for user '|\bWRONGTYPE Operation"
+    rb"|\bInvalid `prisma\.|\.php on line \d"
+    rb"|\b[A-Z]:(?:\\{1,2}[\w .()-]{1,60}){1,12}\.(?:cs|vb|aspx?|config|json|xml|dll|exe|py|js|php|log|ini)\b"
     rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
     # The folders of a server, and not those of a web site.
     rb"|(?<![\w./:-])/(?:etc|srv|var/(?:www|lib|log|task)|usr/(?:local|lib|share|src)|home/\w{1,60}|opt/\w{1,60})"
@@ -40,7 +44,10 @@ FIELD_INTERNALS = re.compile(
     rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
     rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
 )
-DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$)")
+DEBUG_FIELDS = re.compile(
+    r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail"
+    r"|(?:\w+-)?(?:backend|upstream|pod|hostname|instance|container|node)(?:-(?:server|name|id|host|addr))?$)"
+)
 URL_FIELDS = re.compile(
     r"(?i)(?:(?:content-)?location|link|refresh|(?:x-)?sourcemap|set-cookie|report.*|content-security-policy.*)$"
 )
@@ -58,7 +65,7 @@ def internals_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
 def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
     """Find an SQL statement or the path of a source file in a header field, other than one with URLs.
 
-    A field for debugging consists of such details.
+    A field for debugging, or one that names a machine, consists of such details.
     """
     if DEBUG_FIELDS.match(name):
         return re.match(rb"(?i)(?!(?:0|off|false|no|none)\s*$).+", value)
@@ -68,7 +75,12 @@ def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
 # Fields that name software. Via is not one of them: it has the versions of protocols.
 SOFTWARE_FIELDS = frozenset(
     {"server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-generator", "x-powered-cms"}
-    | {"x-owa-version", "microsoftsharepointteamservices"}
+    | {"x-owa-version", "microsoftsharepointteamservices", "x-php-version", "x-framework", "x-app-server"}
+)
+# The page or detail of an error may name the server that made it.
+SOFTWARE = re.compile(
+    rb"(?i)\b(?:nginx|openresty|apache(?:-coyote| tomcat)?|microsoft-iis|jetty|wildfly|lighttpd|caddy|werkzeug|gunicorn"
+    rb"|uvicorn|aiohttp|kestrel|express|php|python|phusion passenger)[/ ]v?\d{1,3}\.\d[\w.-]{0,20}"
 )
 VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major version alone is not needlessly detailed
 
@@ -80,9 +92,13 @@ PRIVATE_NETWORKS = tuple(
 ADDRESS = re.compile(
     rb"(?i)(?:(?P<ip>(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w|/\d{1,2}(?![\w/.-]))"
     rb"|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:]))"
-    rb"|(?<![\w.-])(?P<name>localhost|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain))(?![.-]?\w|\s*=))"
+    rb"|(?<![\w.-])(?P<name>localhost"
+    rb"|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain|(?:rds|cache)\.amazonaws\.com)"
+    rb"|[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
     rb"(?:\]?:(?P<port>\d{1,5})\b)?"
 )
+# The cookie of a load balancer: the address and the port of a server, each in the order of a little-endian machine.
+BIG_IP = re.compile(rb"BIGipServer[^=;]{0,100}=(\d{1,10})\.(\d{1,5})\.0000")
 # Fields about pages that a browser may contact, and about the version of an API.
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
 
@@ -105,6 +121,11 @@ def private_addresses(name: str, value: bytes) -> Iterator[tuple[str, str]]:
     for match in ADDRESS.finditer(value):
         if match["name"] or is_private(match["ip"].decode()):
             yield (match["name"] or match["ip"]).decode(), (match["port"] or b"").decode()
+    if cookie := BIG_IP.match(value):
+        address = ".".join(map(str, int(cookie[1]).to_bytes(5, "little")[:4]))
+        port = int.from_bytes(int(cookie[2]).to_bytes(3, "little")[:2], "big")
+        if is_private(address):
+            yield address, str(port)
 
 
 def is_private(text: str) -> bool:

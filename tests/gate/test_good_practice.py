@@ -142,6 +142,39 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "a time in the past": ("schema/past-times-are-in-the-past", [with_members(updated_at="2027-01-15T08:00:00Z")]),
     "the end of a period": ("schema/past-times-are-in-the-past", [with_members(resets_at="2030-01-15T08:00:00Z")]),
+    "a list of times": ("schema/times-have-an-unambiguous-form", [with_members(response_time=[12, 17, 29])]),
+    "the first day of the year": ("schema/texts-are-not-placeholders", [with_members(created_at="2026-01-01")]),
+    "an identifier of a trace": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", trace="4bf92f3577b34da6", stack=None, error="InvalidKeyError")],
+    ),
+    "a path with a parameter": ("errors/detail-is-plain-text", [error(401, "Use /keys/{id}, at 100 % of the cases.")]),
+    "a failure of others": ("errors/errors-have-the-status-of-one", [with_members(error=None, status="ok", code=0)]),
+    "an error that is not a success": (
+        "errors/status-member-is-the-status",
+        [error(401, "no key", success=False, ok=None)],
+    ),
+    "two cookies": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry(GOOD, received={"set-cookie": "BIGipServerpool=!c2VjcmV0; HttpOnly"})],
+    ),
+    "a time in a detail": ("errors/responses-do-not-disclose-private-addresses", [error(401, "refused at 10:15:6379")]),
+    "the name of a cache": (
+        "errors/header-fields-do-not-disclose-internals",
+        [
+            entry(
+                GOOD, received={"x-served-by": "cache-fra-1", "x-envoy-upstream-service-time": "3", "x-node-count": "2"}
+            )
+        ],
+    ),
+    "versions of protocols": (
+        "errors/responses-do-not-disclose-versions",
+        [error(401, "HTTP/1.1 and TLS 1.3, API v2.1")],
+    ),
+    "a field that is null": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, received={"access-control-allow-origin": "null", "link": "</usage{?period}>; rel=self"})],
+    ),
     "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
     "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
     "a policy for an API": (
@@ -210,6 +243,41 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a time in the future": ("schema/past-times-are-in-the-past", [with_members(updated_at="2027-01-15T10:00:00Z")]),
     "JSON in a text": ("schema/texts-are-not-placeholders", [with_members(plan='{"name": "pro"}')]),
     "a detail that was encoded twice": ("errors/detail-is-plain-text", [error(401, "Cl\u00c3\u00a9 non reconnue")]),
+    "an error with success": ("errors/status-member-is-the-status", [error(401, "no key", success=True)]),
+    "a failure beside metrics": ("errors/errors-have-the-status-of-one", [with_members(success=17, status=503)]),
+    "an object of Python": (
+        "schema/texts-are-not-placeholders",
+        [with_members(plan="<usage.models.Plan object at 0x7f3a2c4d5e90>")],
+    ),
+    "an object of Java": ("schema/texts-are-not-placeholders", [with_members(owner="com.example.Owner@1b2c3d4")]),
+    "a date of .NET": ("schema/times-have-an-unambiguous-form", [with_members(created_at="/Date(1700000000000)/")]),
+    "an identifier of MongoDB": ("schema/members-are-not-internals", [with_members(owner={"$oid": "65f0c0ff"})]),
+    "a domain with an escape": (
+        "consistency/top-domains-are-normalized",
+        [with_members(top_domains=[{"domain": "m\\u00fcnchen.example", "requests": 900}])],
+    ),
+    "a domain without a letter": (
+        "consistency/top-domains-are-normalized",
+        [with_members(top_domains=[{"domain": "-", "requests": 900}])],
+    ),
+    "a text of bytes": ("errors/detail-is-plain-text", [error(401, "b'no key'")]),
+    "an object of Python as a detail": ("errors/detail-is-plain-text", [error(401, "{'error': 'no key'}")]),
+    "an escape of HTML": ("errors/detail-is-plain-text", [error(401, "The key isn&#39;t valid.")]),
+    "the name of a message": ("errors/detail-is-plain-text", [error(401, "errors.auth.missing_key")]),
+    "a colour of a terminal": ("errors/detail-is-plain-text", [error(401, "\x1b[31mno key\x1b[39m")]),
+    "a member for an exception": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", exception="java.lang.RuntimeException")],
+    ),
+    "a refused connection": ("errors/errors-do-not-describe-an-exception", [error(401, "connect ECONNREFUSED")]),
+    "the host of a database": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "cannot connect to usage.c9akciq32.eu-west-1.rds.amazonaws.com:5432")],
+    ),
+    "undefined in a field": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, received={"x-response-time": "NaNms", "x-region": "undefined"})],
+    ),
     "an object as a detail": ("errors/detail-is-plain-text", [error(401, "[object Object]")]),
     "a reset half a minute ago": (
         "rate/reset-is-not-in-the-past",
