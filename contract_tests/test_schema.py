@@ -185,9 +185,9 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
     """A text in a 200 response SHOULD NOT stand for a missing value, or for a value of another type.
 
-    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A`, `[object Object]`, an object as a program prints it, the
-    JSON of an object or a list, and a time such as 0001-01-01. In a member of the body itself, `true` and `false` are
-    also such texts.
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`, and a time such as 0001-01-01. The
+    JSON of an object or a list, and an object as a program prints it, are also such texts. So are `true` and `false` in
+    a member of the body itself.
     """
     texts = ((exchange, name, text) for exchange, name, text in _members(ok_responses) if isinstance(text, str))
     for exchange, name, text in texts:
