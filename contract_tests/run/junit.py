@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from _pytest.junitxml import LogXML, pytest_unconfigure, xml_key
+
+from contract_tests.run.replacing import replacing
 
 
 class JUnitFile(LogXML):
@@ -16,7 +20,13 @@ class JUnitFile(LogXML):
             case.attrs.update(classname="contract_tests", name="contract gate")
             if not case.nodes:
                 case._add_simple("error", reason, reason)
-        super().pytest_sessionfinish()
+        logfile = self.logfile
+        try:
+            with replacing(Path(logfile)) as part:
+                self.logfile = str(part)
+                super().pytest_sessionfinish()
+        finally:
+            self.logfile = logfile
 
     def pytest_sessionfinish(self) -> None:
         """Leave the file to `write`."""

@@ -19,6 +19,7 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json
 from contract_tests.run.command_line import last_value
 from contract_tests.run.junit import JUnitFile
+from contract_tests.run.replacing import replacing
 from usage_contract_pytest.arguments import REPORT_FILES
 
 SPECIAL_FILES = ("/dev/std", "/dev/fd/", "/proc/")  # such as /dev/stdout, which is a regular file after a redirection
@@ -103,7 +104,7 @@ class Outputs:
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
         for path, mode, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
             try:
-                with path.open(mode, encoding="utf-8") as file:
+                with replacing(path) as part, part.open(mode, encoding="utf-8") as file:
                     file.write(final(text))
             except OSError as error:
                 self._remove()  # an incomplete report must not remain

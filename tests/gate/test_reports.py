@@ -297,20 +297,44 @@ def test_a_junit_file_on_a_disk_that_fills_makes_the_run_not_green(run_gate: Run
     assert "Traceback" not in run.output
 
 
+@pytest.fixture
+def limit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Limit the files of a run to 20,000 bytes; a signal handler decides whether a longer one kills the run."""
+
+    def limit(handler: str) -> None:
+        (tmp_path / "filling.py").write_text(
+            "import resource, signal\n"
+            "def pytest_sessionstart():\n"
+            f"    signal.signal(signal.SIGXFSZ, signal.{handler})\n"
+            "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+            "    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return limit
+
+
+LONG_NAME = ("-o", f"junit_suite_name={'x' * 30_000}")
+
+
 def test_no_part_of_a_junit_file_remains_where_the_disk_fills(
-    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_gate: RunGate, tmp_path: Path, limit_files: Callable[[str], None]
 ) -> None:
-    (tmp_path / "filling.py").write_text(
-        "import resource, signal\n"
-        "def pytest_sessionstart():\n"
-        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    run = run_gate("-p", "filling", "-k", "missing_key", "-o", f"junit_suite_name={'x' * 30_000}")
+    limit_files("SIG_IGN")
+    run = run_gate("-p", "filling", "-k", "missing_key", *LONG_NAME)
     assert run.code == 4
     assert f"--junitxml: {tmp_path}/junit.xml could not be written: File too large" in run.output
-    assert not (tmp_path / "junit.xml").exists()
+    assert not list(tmp_path.glob("junit.xml*"))
+
+
+@pytest.mark.parametrize(("options", "missing"), [(LONG_NAME, "junit.xml"), ((), "out/contract.html")])
+def test_a_run_that_is_killed_while_it_writes_leaves_no_half_of_a_report(
+    options: tuple[str, ...], missing: str, run_gate: RunGate, tmp_path: Path, limit_files: Callable[[str], None]
+) -> None:
+    limit_files("SIG_DFL")
+    run = run_gate("-p", "filling", *FEW, *options)
+    assert run.code == -signal.SIGXFSZ
+    assert not (tmp_path / missing).exists()
 
 
 def test_a_pipe_in_place_of_an_output_is_not_removed(run_gate: RunGate, tmp_path: Path) -> None:
