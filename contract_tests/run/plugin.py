@@ -35,7 +35,7 @@ from contract_tests.support.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.wire.not_tested import NotApplicable, NotTested
 from usage_contract import __version__
 
-END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 doubts_key = pytest.StashKey[Mapping[str, str]]()
 reports_key = pytest.StashKey[ReportPlugin]()
@@ -69,6 +69,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")
+    _end_in_order(config)  # here, so that its cleanup follows those that pytest_configure adds
 
 
 @pytest.hookimpl(trylast=True)
@@ -90,7 +91,6 @@ def pytest_configure(config: pytest.Config) -> None:
     outputs = config.stash[outputs_key]
     reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
     config.pluginmanager.register(reports)
-    _end_in_order(config)
 
 
 def pytest_report_header() -> str:
@@ -106,7 +106,7 @@ def _print_nothing_else(config: pytest.Config) -> None:
 
 
 def _end_in_order(config: pytest.Config) -> None:
-    """Let SIGTERM and SIGHUP end the run as Ctrl-C does: with the verdicts so far, and the reports."""
+    """Let a signal end the run with the verdicts so far, and the reports."""
     if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
         # A signal that is ignored remains so: nohup ignores SIGHUP.
         heeded = [number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
@@ -120,7 +120,25 @@ def _end_in_order(config: pytest.Config) -> None:
 
 
 def _stop(number: int, _: object) -> NoReturn:
-    raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
+    raise KeyboardInterrupt("" if number == signal.SIGINT else f"The run was ended by {signal.Signals(number).name}.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_keyboard_interrupt() -> None:
+    """Ignore further signals as soon as one has ended the run."""
+    _ignore_signals()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Ignore signals while the reports are written."""
+    _ignore_signals()
+
+
+def _ignore_signals() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in END_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _refuse_unsafe_options(option: Any) -> None:

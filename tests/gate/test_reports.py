@@ -144,6 +144,17 @@ def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tm
     assert report(run)["headline"] == "The run was ended by SIGTERM."
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_does_not_interrupt_the_end_of_a_run(
+    name: str, run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = f"import signal\ndef pytest_sessionfinish(): signal.raise_signal(signal.{name})\n"
+    (tmp_path / "impatient.py").write_text(raised)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = run_gate("-p", "impatient", *FEW)
+    assert (run.code, report(run)["verdict"]) == (0, "partial")
+
+
 def test_a_closed_terminal_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def hang_up(_: bytes) -> bytes:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
