@@ -113,12 +113,13 @@ def header_from(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def _proxy(url: str | None) -> Target | None:
+def _proxy(value: str | None) -> Target | None:
+    source, url = _source(value, "--proxy", "CONTRACT_PROXY")
     if not url:
         return None
-    proxy = Target.parse("--proxy", url)
+    proxy = Target.parse(source, url)
     if proxy.scheme != "http":
-        raise pytest.UsageError("--proxy: only http is supported; write http://host:port")
+        raise pytest.UsageError(f"{source}: only http is supported; write http://host:port")
     return proxy
 
 
@@ -132,13 +133,21 @@ def _check_key_log(path: str) -> None:
         ) from None
 
 
-def _certificates(path: Path) -> Path:
+def _certificates(value: str | None) -> Path | None:
+    source, path = _source(value, "--ca-file", "CONTRACT_CA_FILE")
+    if not path:
+        return None
     try:
         ssl.create_default_context(cafile=path)
     except OSError as error:  # SSLError is one
         why = "it contains no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-        raise pytest.UsageError(f"--ca-file: {path} cannot be used: {why}") from None
-    return path
+        raise pytest.UsageError(f"{source}: {path} cannot be used: {why}") from None
+    return Path(path)
+
+
+def _source(value: str | None, option: str, variable: str) -> tuple[str, str | None]:
+    """Return the name and the value of an option, or else those of its variable."""
+    return (option, value) if value else (variable, os.environ.get(variable))
 
 
 def deviations_from(option: Any) -> Mapping[str, Deviation]:
@@ -151,8 +160,8 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     """Read and check every option; UsageError names the one that is wrong, and what is valid."""
     option = config.option
     headers = tuple(header_from(text) for text in option.contract_header)
-    proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
-    ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
+    proxy = _proxy(option.contract_proxy)
+    ca_file = _certificates(option.contract_ca_file)
     if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
         _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
@@ -170,7 +179,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         max_time=option.contract_max_time or ConnectionSettings.max_time,
         max_requests=option.contract_max_requests or budget,
         timeout=option.contract_answer_timeout or ConnectionSettings.timeout,
-        ca_file=_certificates(Path(ca_file)) if ca_file else None,
+        ca_file=ca_file,
         proxy=None if embedded else proxy,
         headers=headers,
         deviations=deviations_from(option),

@@ -51,8 +51,8 @@ def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:
         with _contract_errors_as_usage_errors():
             for level in LEVELS:  # rules of a level above that of the run are reported as well
                 contract(level)
-    if not option.base_url and _is_emptied(config.invocation_params.args):
-        raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if not option.base_url and (name := _emptied(config.invocation_params.args)):
+        raise pytest.UsageError(f"{name} is empty; leave it out to check the embedded mock")
     if option.contract_traffic:
         _refuse_options_for_requests(option)
         if not sends_nothing(option):
@@ -67,7 +67,7 @@ def _settings(config: pytest.Config) -> Settings:
     if base_url and not (keys or sends_nothing(option)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
     if base_url:
-        return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+        return settings_from(config, _target(base_url), keys, embedded=False)
     if keys:
         raise pytest.UsageError("a key without --base-url: the embedded mock has its own keys")
     if sends_nothing(option):
@@ -93,7 +93,7 @@ def _refuse_options_for_requests(option: Any) -> None:
 
 def _recorded(option: Any) -> tuple[Settings, Recording]:
     refuse_misspelt_variable(os.environ, is_remote=True)
-    base = Target.parse("--base-url", option.base_url) if option.base_url else None
+    base = _target(option.base_url) if option.base_url else None
     keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
     operation = contract(option.contract_level).operation(OPERATION)
     try:
@@ -113,7 +113,12 @@ def _contract_errors_as_usage_errors() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
-    """Whether a base URL was given, and is empty, as from a variable that is not set."""
+def _target(base_url: str) -> Target:
+    """Read the base URL; an error names the variable if that has it."""
+    return Target.parse(BASE_URL if os.environ.get(BASE_URL) == base_url else "--base-url", base_url)
+
+
+def _emptied(arguments: Sequence[str | os.PathLike[str]]) -> str:
+    """Return the option or the variable that gives an empty base URL, as from a variable that is not set."""
     given = any(word.option == "--base-url" and word.value == "" for word in words([*map(str, arguments)]))
-    return given or os.environ.get(BASE_URL) == ""
+    return "--base-url" if given else BASE_URL if os.environ.get(BASE_URL) == "" else ""

@@ -130,6 +130,24 @@ def test_any_text_is_a_target_or_a_usage_error(text: str, start: str) -> None:
     assert Target.parse("--base-url", target.url) == target
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTEST_BASE_URL", "staging.example"),
+        ("PYTEST_BASE_URL", ""),
+        ("CONTRACT_CA_FILE", "/nowhere"),
+        ("CONTRACT_CA_FILE", str(HERE)),
+        ("CONTRACT_PROXY", "http://h:0"),
+        ("CONTRACT_PROXY", "https://h:1"),
+    ],
+)
+def test_an_invalid_variable_is_reported_by_its_name(name: str, value: str, run_gate: RunGate) -> None:
+    environment = {"CONTRACT_API_KEY": SECRET, "PYTEST_BASE_URL": BASE_URL[1], name: value}
+    run = run_gate(environment=environment)
+    assert run.code == 4
+    assert f"ERROR: {name}" in run.output
+
+
 def test_a_certificate_in_pem_is_accepted(run_gate: RunGate, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     assert run_gate(*BASE_URL, "--rules", "--ca-file", "ca.pem").code == 0
