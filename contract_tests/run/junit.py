@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from _pytest.junitxml import LogXML, pytest_unconfigure, xml_key
 
+from contract_tests.redaction.redactor import Redactor
 from contract_tests.run.replacing import replacing
 
 
@@ -32,7 +33,7 @@ class JUnitFile(LogXML):
         """Leave the file to `write`."""
 
 
-def take_over(config: pytest.Config) -> JUnitFile | None:
+def take_over(config: pytest.Config, redact: Redactor) -> JUnitFile | None:
     """Replace pytest's plugin for `--junitxml`, if the run has that option."""
     given = config.stash.get(xml_key, None)
     if given is None:
@@ -40,8 +41,8 @@ def take_over(config: pytest.Config) -> JUnitFile | None:
     remove(config)
     own = config.stash[xml_key] = JUnitFile(
         given.logfile,
-        given.prefix,
-        given.suite_name,
+        given.prefix and redact(given.prefix),
+        redact(given.suite_name),
         given.logging,
         given.report_duration,
         given.family,

@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.get_terminal_writer()
     output = terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
     outputs = config.stash[outputs_key]
-    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config, redact))
     config.pluginmanager.register(reports)
 
 

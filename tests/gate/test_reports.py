@@ -176,6 +176,13 @@ def test_no_report_discloses_a_key(run_gate: RunGate, serve: Serve) -> None:
     assert len(run.output.split("= contract gate =")[1].splitlines()) <= 24
 
 
+def test_the_names_in_a_junit_file_disclose_no_key(run_gate: RunGate) -> None:
+    names = ("-o", f"junit_suite_name={KEY}", "--junit-prefix", KEY)
+    with UsageMock(key=[KEY], rate_limit=False) as mock:
+        run = run_gate("--base-url", mock.url, *FEW, *names, environment={"CONTRACT_API_KEY": KEY})
+    assert errors_in(run.folder / "junit.xml") == leaks(run.folder) == []
+
+
 def test_a_secret_that_is_a_word_of_ours_leaves_the_report_readable(run_gate: RunGate) -> None:
     with UsageMock(rate_limit=False) as mock:
         words = ("--header", "X-Debug: 1", "--header", "X-E: lang", "--header", "X-D: docu")
