@@ -150,6 +150,8 @@ def _refuse_unsafe_options(option: Any) -> None:
         raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
         raise pytest.UsageError("--reruns: a promise that is sometimes broken is broken. Leave the option out")
+    if getattr(option, "trace", False):
+        raise pytest.UsageError("--trace: pytest's debugger discards the findings of a rule. Leave the option out")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
         raise pytest.UsageError("--hypothesis-verbosity: Hypothesis would print the keys that it draws. Leave it out")
 

@@ -60,6 +60,7 @@ BAD_OPTIONS = {
     "--proxy: only http is supported": ("--proxy", "https://h:1"),
     "-n, --tx: the rules share one process": ("-n", "2"),
     "Leave them out, or add -n0": ("--dist", "load", "--tx", "2*popen"),
+    "--trace: pytest's debugger discards the findings": ("--trace",),
     "-f, --looponfail: a run would not end": ("-f",),
     "--hypothesis-verbosity: Hypothesis would print": ("--hypothesis-verbosity", "debug"),
     "-p no:hypothesispytest: the gate needs that plugin": ("-p", "no:hypothesispytest"),
