@@ -8,6 +8,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
+from contract_tests.run.plan import with_own_fixtures
 from contract_tests.run.verdicts import Verdict
 from mock_server.fixtures.faults import fault_names, load_fault
 from tests.support.proof import Result, run_against
@@ -36,13 +37,14 @@ def measured() -> Result:
 
 def typical_requests(result: Result) -> str:
     """Return the requests of each rule, and of each fixture that rules share, that sends any, as JSON."""
-    requests = dict(result.of_fixtures)
-    set_up = set[str]()
-    for verdict in result.verdicts:  # the first rule that needs a fixture has set it up
-        of_fixtures = sum(result.of_fixtures.get(name, 0) for name in verdict.rule.fixtures - set_up)
-        requests[verdict.rule.id] = result.cost(verdict) - of_fixtures
-        set_up |= verdict.rule.fixtures
-    return json.dumps({name: sent for name, sent in requests.items() if sent}, indent=1, sort_keys=True) + "\n"
+    costs = {verdict.rule: result.cost(verdict) for verdict in result.verdicts}
+    rules = {
+        rule.id: costs[rule] - sum(result.of_fixtures.get(name, 0) for name in fixtures)
+        for rule, fixtures in with_own_fixtures(costs)
+    }
+    sent = {"fixtures": result.of_fixtures, "rules": rules}
+    typical = {kind: {name: number for name, number in each.items() if number} for kind, each in sent.items()}
+    return json.dumps(typical, indent=1, sort_keys=True) + "\n"
 
 
 def document(result: Result) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from contract_tests.reports.model import counted
@@ -16,7 +16,8 @@ KEYS_OF_THE_MOCK = 3
 LIMIT = f"the vendor's limit of {VENDOR_RATE:g} requests a second for each key"
 PACE = 13.5  # requests a second at that limit, which concerns valid keys only
 # The requests of rules, and of fixtures that they share, to the mock; `python -m tools.rules_document` measures them.
-TYPICAL: Mapping[str, int] = json.loads(Path(__file__).with_name("typical_requests.json").read_text())
+TYPICAL: Mapping[str, Mapping[str, int]] = json.loads(Path(__file__).with_name("typical_requests.json").read_text())
+OF_RULES, OF_FIXTURES = TYPICAL["rules"], TYPICAL["fixtures"]
 # Baseline requests, for all rules together.
 MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
 OTHER_KEY_SAMPLE = 9
@@ -59,13 +60,19 @@ def requests_of(rules: Iterable[Rule], *, intrusive: bool) -> dict[str, int]:
 
     Those of a fixture count for the first rule that needs it.
     """
-    own: dict[str, int] = {}
+    chosen = (rule for rule in rules if intrusive or not rule.intrusive)
+    return {
+        rule.id: OF_RULES.get(rule.id, 0) + sum(OF_FIXTURES.get(name, 0) for name in fixtures)
+        for rule, fixtures in with_own_fixtures(chosen)
+    }
+
+
+def with_own_fixtures(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Set[str]]]:
+    """Yield each rule with the fixtures that it is the first to need."""
     set_up: set[str] = set()
     for rule in rules:
-        if intrusive or not rule.intrusive:
-            own[rule.id] = sum(TYPICAL.get(name, 0) for name in (rule.id, *(rule.fixtures - set_up)))
-            set_up |= rule.fixtures
-    return own
+        yield rule, rule.fixtures - set_up
+        set_up |= rule.fixtures
 
 
 def seconds(requests: int, max_rate: float | None = None) -> str:
