@@ -120,8 +120,10 @@ class FaultInjector:
     async def _match(self, number: int, step: Step, exchange: FaultExchange) -> Names | None:
         """Return the named groups of the patterns where all conditions of a step hold."""
         when, received = step.when, exchange.received
-        path = received.raw_path.partition("?")[0]
-        has_path = path == self._usage.path if when.path is None else when.path.fullmatch(path)
+        if when.path is None:  # also in a target of the absolute form
+            has_path = received.rel_url.raw_path == self._usage.path
+        else:
+            has_path = bool(when.path.fullmatch(received.raw_path.partition("?")[0]))
         found = when.request.search(_head(received)) if has_path else None
         if not found or when.key not in (None, exchange.key) or not _has_circumstances(step, received):
             return None

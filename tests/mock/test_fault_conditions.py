@@ -10,7 +10,7 @@ import pytest
 
 from mock_server import UsageMock
 from tests.support.control_api import Api
-from tests.support.wire import send_request, usage
+from tests.support.wire import send, send_request, usage
 
 FAULT = """
 description: Some responses have another status code.
@@ -59,6 +59,14 @@ def test_every_condition_applies_from_the_start(fixtures: Path) -> None:
     with UsageMock(fixtures=fixtures, fault="conditional") as mock:
         assert [usage(mock.url, "my-key").status for _ in range(3)] == [200] * 3
         assert [usage(mock.url, "other-key").status for _ in range(3)] == [200, 202, 200]
+
+
+def test_a_step_without_a_path_applies_to_the_absolute_form(fixtures: Path) -> None:
+    with UsageMock(fixtures=fixtures, fault="sequence") as mock:
+        for target in ("http://a.example/usage", "http://a.example/usage?page=2"):
+            assert (
+                send(mock.url, f"GET {target} HTTP/1.1\r\nX-API-Key: my-key\r\nHost: x\r\n\r\n".encode()).status == 503
+            )
 
 
 def test_switched_on_fault_ignores_counts_and_key_of_its_conditions(mock: UsageMock) -> None:
