@@ -53,8 +53,10 @@ def _code_view(answer: Answer | None) -> int | list[int | str | None] | None:
     if answer is None:
         return None
     pairs = zip(answer.responses, answer.overrides, strict=True)
-    first, *others = (response.code if response.is_code_only else str(override) for response, override in pairs)
-    return [first, *others] if others or isinstance(first, str) else first
+    codes = [response.code if response.is_code_only else str(override) for response, override in pairs]
+    if len(codes) > 1 or isinstance(codes[0], str):
+        return codes
+    return codes[0]
 
 
 def turns_view(turns: Turns, counts: Counts) -> dict[str, Any]:
