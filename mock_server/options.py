@@ -212,7 +212,7 @@ class MockOptions:
     )
     tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", Path)
     tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", Path)
-    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", seconds(3600))
+    grace: float = _option(5, "SECONDS", "seconds that a stopping mock waits for unfinished responses", seconds(3600))
     reload: bool = _option(True, "", "serve changed files without a restart", switch)
     log: str = _option(
         "text", "FORMAT", "format of the log on standard error: text, json or none", choice("text", "json", "none")

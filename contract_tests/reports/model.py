@@ -83,7 +83,7 @@ class FindingReport:
     """One problem, and the exchange that shows it.
 
     `pointer` is the JSON Pointer of the member that is wrong; `expected` and `actual` are the two values that differ.
-    `count` is how many equal findings this one stands for.
+    `count` is the number of equal findings that this one represents.
     """
 
     problem: str

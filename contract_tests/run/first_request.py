@@ -1,4 +1,4 @@
-"""The first request of a run: it must be answered 200, or its response shows why nothing can be tested."""
+"""The first request of a run: its response is a 200, or shows why nothing can be tested."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def judge(
 
     Args:
         recorded: The exchanges, in the order of their requests; see `read_har`, `from_requests` and `from_httpx`.
-        keys: Keys that are known to be valid. A key whose request was answered 200 is valid as well.
+        keys: Keys that are known to be valid. A key whose request received a 200 is valid as well.
         base_url: The deployment; optional if all exchanges with the operation are with one.
         level: The level of the contract; a broken rule above it has the outcome "reported".
 

@@ -63,7 +63,7 @@ def _parameters(*shown: str) -> list[click.Parameter]:
 
 
 def _base_url(*, hidden: bool = False) -> click.Option:
-    text = "deployment that gets one request, with the API key in CONTRACT_API_KEY"
+    text = "deployment that receives one request, with the API key in CONTRACT_API_KEY"
     return click.Option(["--base-url"], metavar="URL", help=text, hidden=hidden)
 
 
