@@ -32,6 +32,7 @@ OBSOLETE_FIELDS = {  # and the values that do harm
     "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": "(?i)allow-from",
 }  # fmt: skip
 ANY_SCRIPT = re.compile(r"(?i)\b(?:default|script)-src\s[^;]*(?:(?<=\s)\*(?=[\s;]|$)|'unsafe-eval')")
+TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
 COOKIE_DATE = re.compile(r"[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
 PLACEHOLDER = re.compile(
@@ -320,11 +321,19 @@ def test_upgrade_is_a_connection_option(journal: Exchanges) -> Findings:
     "RFC 9110, section 8.3: a sender of content states its media type; some clients guess another one",
     repeats=["schema/media-type-is-documented", "errors/error-body-is-json-with-a-detail"],
 )
-def test_bodies_have_a_media_type(journal: Exchanges) -> Findings:
-    """A response with a body SHOULD have `Content-Type`."""
+def test_bodies_have_a_media_type(gate: Gate, journal: Exchanges) -> Findings:
+    """A response with a body SHOULD have `Content-Type`.
+
+    That of a JSON object from the overview or the health check is not one for plain texts, pages or unknown bytes.
+    """
     for exchange in journal:
         if exchange.size and exchange.status and not exchange.values("Content-Type"):
             yield Finding("the body has no media type", exchange)
+    public = (each for each in journal if each.status == 200 and gate.is_public(each.request))
+    for exchange in kept_whole(each for each in public if each.media_type in TYPES_OF_OTHER_BODIES):
+        if exchange.object:
+            actual = exchange.header("Content-Type")
+            yield Finding("the body is JSON", exchange, expected="application/json", actual=actual)
 
 
 @advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")
