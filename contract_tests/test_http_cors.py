@@ -58,6 +58,22 @@ def test_preflight_succeeds(gate: Gate, allowing: dict[bytes, Exchange], journal
             yield Finding(problem, exchange, expected=gate.key_header, actual=actual)
 
 
+@advisory(
+    "Fetch standard, CORS check: a preflight allows a page to send the request, not to read the response",
+    repeats=["auth/valid-key-is-200"],
+)
+def test_allowed_request_has_a_readable_response(all_ok_responses: Exchanges, journal: Exchanges) -> Findings:
+    """A 200 response SHOULD have Access-Control-Allow-Origin if a CORS preflight allows the origin of its request."""
+    preflights = [each for each in journal if each.request.values("Access-Control-Request-Method")]
+    preflights = [each for each in preflights if each.request.method == "OPTIONS" and each.status in SUCCESSES]
+    allowing = {_origin(each): each for each in preflights if _allows_its_origin(each)}
+    of_pages = (exchange for exchange in all_ok_responses if _origin(exchange) in allowing)
+    for exchange in or_not_applicable(of_pages, "no 200 response is to an origin that a preflight allows"):
+        if not exchange.values("Access-Control-Allow-Origin"):
+            problem, related = "the response allows no origin, and the preflight does", (allowing[_origin(exchange)],)
+            yield Finding(problem, exchange, related=related, expected="Access-Control-Allow-Origin")
+
+
 def _origin(exchange: Exchange) -> bytes:
     return b", ".join(exchange.request.values("Origin"))
 
