@@ -9,10 +9,14 @@ import pytest
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.support.rules import advisory
+from contract_tests.wire.internals import is_loopback
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange, Exchanges
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
+SERIALIZED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+# An application on a phone has such an origin without a port.
+DEVELOPMENT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):\d{1,5}")
 
 
 @pytest.fixture
@@ -99,17 +103,27 @@ def test_credentials_are_not_allowed_for_any_origin(journal: Exchanges) -> Findi
             yield Finding("pages of any origin may send credentials", exchange, actual=allowed)
 
 
-@advisory("Fetch standard, CORS check: a browser accepts one origin or *; null is the origin of any sandboxed page")
-def test_allowed_origin_is_one_origin(journal: Exchanges) -> Findings:
+@advisory(
+    "Fetch standard, CORS check: a browser accepts its origin or *, and any sandboxed page has null; "
+    "RFC 6454, section 6.2: serialization of an origin"
+)
+def test_allowed_origin_is_one_origin(gate: Gate, journal: Exchanges) -> Findings:
     """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
 
-    `null` is accepted in a response to a request with that origin, if other pages are allowed as well.
+    An origin has a scheme, no wildcard and no path. It is not a server for development, unless the deployment has a
+    loopback address. `null` and such a server are accepted in a response to a request with that origin. For `null`,
+    other pages are allowed as well.
     """
+    is_local = is_loopback(gate.settings.target.host)
     allows_others = any(each.header("Access-Control-Allow-Origin") in {"*", OTHER_ORIGIN} for each in journal)
     usual = [each for each in journal if all(map(ORIGIN.fullmatch, each.request.values("Origin")))]
     allowing = (each for each in usual if each.values("Access-Control-Allow-Origin"))
     for exchange in or_not_applicable(allowing, "no response allows an origin"):
         allowed = exchange.header("Access-Control-Allow-Origin")
-        is_null_of_request = allowed == "null" and allows_others and b"null" in exchange.request.values("Origin")
-        if not is_null_of_request and (allowed == "null" or {",", " "} & set(allowed)):
+        is_of_request = allowed.encode("latin-1") in exchange.request.values("Origin")
+        if allowed == "*" or (is_of_request and (allowed != "null" or allows_others)):
+            continue
+        if not SERIALIZED_ORIGIN.fullmatch(allowed):
             yield Finding("Access-Control-Allow-Origin is not one origin", exchange, actual=allowed)
+        elif DEVELOPMENT.fullmatch(allowed) and not is_local:
+            yield Finding("Access-Control-Allow-Origin is a server for development", exchange, actual=allowed)

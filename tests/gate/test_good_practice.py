@@ -235,6 +235,18 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/cookies-are-protected",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; httponly; samesite=strict; secure"})],
     ),
+    "an origin of an application": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("capacitor://localhost", 1, ORIGIN)],
+    ),
+    "an address as an origin": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("https://[2001:db8::1]:8443", 1, ORIGIN)],
+    ),
+    "a development server as an origin of its own": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("http://localhost:3000", 1, "http://localhost:3000")],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
@@ -360,6 +372,10 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "one detail for all": (
         "errors/detail-depends-on-the-error",
         [error(401, "no"), error(405, "no")],
+    ),
+    "a development server as the origin of all": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("http://localhost:3000", 1, ORIGIN)],
     ),
 }
 
