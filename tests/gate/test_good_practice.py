@@ -247,6 +247,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/allowed-origin-is-one-origin",
         [allowing("http://localhost:3000", 1, "http://localhost:3000")],
     ),
+    "the number of tokens twice": (
+        "rate/200-fields-agree-with-the-body",
+        [entry(GOOD, at=1, received={"X-RateLimit-Remaining": "9", "x-ratelimit-remaining": "9"})],
+    ),
+    "a limit with its window": (
+        "rate/200-fields-agree-with-the-body",
+        [entry(GOOD, at=1, received={"X-RateLimit-Limit": "10", "x-ratelimit-limit": "10;w=1"})],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
