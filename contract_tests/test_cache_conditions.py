@@ -166,6 +166,21 @@ def _may_stay(modified: str, exchange: Exchange) -> bool:
     return not has_time(exchange) or made_at(exchange) - (timestamp(modified) or 0.0) < MOMENT
 
 
+@advisory(
+    "RFC 9110, section 13.1.2: a server responds with 304 where an entity tag of If-None-Match is the current one",
+    repeats=["cache/strong-etag-identifies-one-body", "cache/validators-change-with-the-metrics"],
+    reads=["one run"],
+)
+def test_matching_etag_is_304(all_ok_responses: Exchanges) -> Findings:
+    """A 200 response SHOULD NOT have an `ETag` that its request names in `If-None-Match`."""
+    tagged = (each for each in all_ok_responses if each.values("ETag") and each.request.values("If-None-Match"))
+    for exchange in or_not_applicable(tagged, "no 200 response with an ETag is to a request with If-None-Match"):
+        tag = exchange.header("ETag").removeprefix("W/")  # the comparison is the weak one
+        if ENTITY_TAG.fullmatch(tag) and tag.encode("latin-1") in b",".join(exchange.request.values("If-None-Match")):
+            actual = exchange.header("ETag")
+            yield Finding("the client has this body, and receives it again", exchange, expected="304", actual=actual)
+
+
 @specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
 def test_304_has_the_etag(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""

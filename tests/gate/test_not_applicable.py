@@ -29,6 +29,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/if-range-is-respected",
     "cache/last-modified-is-not-later-than-date",
     "cache/lifetime-has-vary",
+    "cache/matching-etag-is-304",
     "cache/negotiated-coding-has-vary",
     "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
