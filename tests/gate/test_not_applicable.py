@@ -19,6 +19,7 @@ OF_THE_SHIPPED_MOCK = {
     "bypass/response-cookie-is-not-accepted",
     "cache/304-has-no-metadata-of-a-body",
     "cache/304-has-the-etag",
+    "cache/304-has-the-fields-for-caches",
     "cache/304-states-a-possible-length",
     "cache/age-is-in-whole-seconds",
     "cache/allowed-origin-has-vary",
