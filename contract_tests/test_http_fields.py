@@ -364,7 +364,7 @@ def test_responses_are_small(baseline_responses: Exchanges) -> Findings:
 
 
 @advisory(
-    "RFC 9110, 9111 and 9112, as httplint reads them",
+    "RFC 9110, 9111 and 9112, as httplint reads them; RFC 8594, section 3, and RFC 9745: Sunset and Deprecation",
     repeats=[
         "auth/valid-key-is-200",
         "http/responses-are-complete",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 
+from contract_tests.wire.dates import timestamp
 from contract_tests.wire.messages import Exchange
 
 DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
@@ -13,11 +15,12 @@ IGNORED = {
     "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
     *("AGE_NOT_INT", "AGE_NEGATIVE", "LM_FUTURE"),  # rules of their own check these
 }
+STRUCTURED_DATE = re.compile(r"@(\d{1,12})")  # seconds since 1970 (RFC 9651, section 3.3.7)
 WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 
 
 def complaints(exchange: Exchange) -> list[str]:
-    """Return the summaries of httplint's notes of level "bad", and of some warnings."""
+    """Return the summaries of httplint's notes of level "bad", of some warnings, and of our own about Sunset."""
     exchange.check_time()
     from httplint import HttpResponseLinter, levels  # slow to import
 
@@ -33,4 +36,14 @@ def complaints(exchange: Exchange) -> list[str]:
     notes = [(type(note).__name__, note) for note in linter.notes]
     bad = [(kind, note) for kind, note in notes if note.level == levels.BAD or kind in WARNINGS]
     known = IGNORED | {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
-    return [f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(known)]
+    noted = [f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(known)]
+    return [*noted, *_complaints_about_sunset(exchange)]
+
+
+def _complaints_about_sunset(exchange: Exchange) -> list[str]:
+    """Return what is wrong with Sunset, which is an HTTP date (RFC 8594), and not before Deprecation (RFC 9745)."""
+    ends = timestamp(exchange.header("Sunset"))
+    if ends is None:
+        return ["Sunset is not an HTTP date"] if exchange.values("Sunset") else []
+    deprecated = STRUCTURED_DATE.match(exchange.header("Deprecation"))
+    return ["Sunset is earlier than Deprecation"] if deprecated and ends < int(deprecated[1]) else []
