@@ -232,14 +232,16 @@ def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: Exchanges)
 def test_reset_is_not_in_the_past(journal: Exchanges) -> Findings:
     """X-RateLimit-Reset and RateLimit-Reset SHOULD NOT be a time from 2020 to ten seconds before `Date`.
 
-    A smaller number may be a duration.
+    A smaller number may be a duration. RateLimit-Reset is one, and SHOULD NOT be a time since 1970.
     """
     names = ("X-RateLimit-Reset", "RateLimit-Reset")
     stated = [(each, name) for each in journal for name in names if EPOCH.fullmatch(each.header(name))]
     for exchange, name in or_not_applicable(stated, f"no response has {' or '.join(names)} as a date"):
         text = exchange.header(name)
         seconds = int(text[:EPOCH_DIGITS])  # a longer one is in milliseconds
-        if YEAR_2020 <= seconds < made_at(exchange) - RESET_ROUNDING:
+        if name == "RateLimit-Reset":
+            yield Finding(f"{name} is a time since 1970", exchange, expected="a number of seconds", actual=text)
+        elif YEAR_2020 <= seconds < made_at(exchange) - RESET_ROUNDING:
             yield Finding(f"{name} is in the past", exchange, expected=f"at least {made_at(exchange):.0f}", actual=text)
 
 
