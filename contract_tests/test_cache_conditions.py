@@ -196,7 +196,7 @@ def test_304_has_the_etag(gate: Gate, ok_responses: Exchanges, journal: Exchange
 
 @advisory("RFC 9110, section 15.4.5: a 304 has the Cache-Control and the Vary that a 200 would have")
 def test_304_has_the_fields_for_caches(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
-    """A response with status 304 SHOULD have `Cache-Control` and `Vary`, if each 200 response to the same key has it."""
+    """A response with status 304 SHOULD have `Cache-Control` and `Vary`, if each 200 to the same key has them."""
     not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
     for exchange in or_not_applicable(not_modified, "no response to a valid key has status 304"):
         of_key = [each for each in ok_responses if each.request.credential == exchange.request.credential]

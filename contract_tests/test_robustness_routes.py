@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from contract_tests.support.disclosure import received_values
 from contract_tests.support.findings import Finding, Findings, status_finding
@@ -15,6 +15,7 @@ from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
 SERVED = SUCCESSES | frozenset(range(300, 400))
+NO_LOCATION = re.compile(r"(?i)(?:[^?#]*/)?undefined|null|none|nan|\[object object\]|")
 HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 
 
@@ -41,12 +42,38 @@ def _forwarded_hosts(request: Request) -> dict[bytes, str]:
     }
 
 
-@advisory("RFC 9110, section 15.4: a redirect names its target in Location")
-def test_redirects_have_a_location(journal: Exchanges) -> Findings:
-    """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location`."""
+@advisory("RFC 9110, section 15.4: a redirect names its target in Location, and a client detects cyclical redirections")
+def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
+    """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location` with a URL, not a word like `undefined`.
+
+    The URL is not that of the request, unless the response sets a cookie.
+    """
     for exchange in or_not_applicable((each for each in journal if each.status in REDIRECTS), "no response redirects"):
+        location = exchange.header("Location")
         if not exchange.values("Location"):
             yield Finding("the redirect has no Location", exchange)
+        elif NO_LOCATION.fullmatch(location):
+            yield Finding("Location is not a URL", exchange, actual=location)
+        elif _leads_to_itself(gate, exchange):
+            yield Finding("the redirect leads to the URL of its request", exchange, actual=location)
+
+
+def _leads_to_itself(gate: Gate, exchange: Exchange) -> bool:
+    request = exchange.request
+    if request.method not in {"GET", "HEAD"} or exchange.values("Set-Cookie") or not _is_direct(gate, request):
+        return False
+    target = request.target.decode("latin-1")
+    url = gate.settings.target.origin + target if target.startswith("/") else target
+    with suppress(ValueError):  # of an address in brackets that is not valid
+        return urldefrag(urljoin(url, exchange.header("Location"))).url == urldefrag(url).url
+    return False
+
+
+def _is_direct(gate: Gate, request: Request) -> bool:
+    """Whether only the target of a request names its URL: a server may also believe Host, or a field of a proxy."""
+    names = {name.lower() for name, _ in request.fields} - {gate.key_header.lower().encode()}
+    is_usual_host = request.values("Host") == [gate.settings.target.authority.encode()]
+    return is_usual_host and not any(name.startswith((b"x-", b"forwarded")) for name in names)
 
 
 @advisory("OWASP Unvalidated Redirects and Forwards Cheat Sheet: a request does not choose another host")
