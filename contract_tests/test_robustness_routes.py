@@ -15,6 +15,7 @@ from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
 SERVED = SUCCESSES | frozenset(range(300, 400))
+PLAIN_HTTP = re.compile(r"(?:^|<)(http://[^>\s]*)")
 NO_LOCATION = re.compile(r"(?i)(?:[^?#]*/)?undefined|null|none|nan|\[object object\]|")
 HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 
@@ -42,13 +43,20 @@ def _forwarded_hosts(request: Request) -> dict[bytes, str]:
     }
 
 
-@advisory("RFC 9110, section 15.4: a redirect names its target in Location, and a client detects cyclical redirections")
+@advisory(
+    "RFC 9110, section 15.4: a redirect names its target, and a client detects cycles; "
+    "OWASP Transport Layer Security Cheat Sheet: TLS for all pages"
+)
 def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location` with a URL, not a word like `undefined`.
 
-    The URL is not that of the request, unless the response sets a cookie.
+    The URL is not that of the request, unless the response sets a cookie. Over HTTPS, `Location` and `Link` do not lead
+    to the same host by plain HTTP, also in other responses.
     """
-    for exchange in or_not_applicable((each for each in journal if each.status in REDIRECTS), "no response redirects"):
+    insecure = list(_links_to_plain_http(gate, journal))
+    yield from insecure
+    redirects = [each for each in journal if each.status in REDIRECTS]
+    for exchange in redirects if insecure else or_not_applicable(redirects, "no response redirects"):
         location = exchange.header("Location")
         if not exchange.values("Location"):
             yield Finding("the redirect has no Location", exchange)
@@ -56,6 +64,17 @@ def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
             yield Finding("Location is not a URL", exchange, actual=location)
         elif _leads_to_itself(gate, exchange):
             yield Finding("the redirect leads to the URL of its request", exchange, actual=location)
+
+
+def _links_to_plain_http(gate: Gate, journal: Exchanges) -> Findings:
+    """Yield a finding for each field of an HTTPS deployment that leads to its host by plain HTTP."""
+    target = gate.settings.target
+    for exchange in journal if target.scheme == "https" else ():
+        for name in ("Location", "Link") if _is_direct(gate, exchange.request) else ():
+            for url in PLAIN_HTTP.findall(exchange.header(name)):
+                with suppress(ValueError):  # of an address in brackets that is not valid
+                    if urlsplit(url).hostname == target.host:
+                        yield Finding(f"{name} leads from HTTPS to plain HTTP", exchange, actual=url)
 
 
 def _leads_to_itself(gate: Gate, exchange: Exchange) -> bool:

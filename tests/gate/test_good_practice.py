@@ -255,6 +255,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "rate/200-fields-agree-with-the-body",
         [entry(GOOD, at=1, received={"X-RateLimit-Limit": "10", "x-ratelimit-limit": "10;w=1"})],
     ),
+    "a link to another host": (
+        "robustness/redirects-have-a-location",
+        [entry(GOOD, at=1, received={"link": '<http://www.w3.org/ns/hydra>; rel="profile"'})],
+    ),
+    "a redirect from HTTPS to HTTPS": (
+        "robustness/redirects-have-a-location",
+        [entry("", 307, at=1, received={"location": "https://api.example/usage/"})],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
@@ -384,6 +392,14 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a development server as the origin of all": (
         "http/allowed-origin-is-one-origin",
         [allowing("http://localhost:3000", 1, ORIGIN)],
+    ),
+    "a redirect to plain HTTP": (
+        "robustness/redirects-have-a-location",
+        [entry("", 307, at=1, received={"location": "http://api.example/usage/"})],
+    ),
+    "a link to plain HTTP": (
+        "robustness/redirects-have-a-location",
+        [entry(GOOD, at=1, received={"link": '</a>; rel="next", <http://api.example/docs>; rel="help"'})],
     ),
 }
 
