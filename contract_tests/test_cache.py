@@ -12,12 +12,14 @@ from contract_tests.support.gate import HEALTH, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
-from contract_tests.wire.not_tested import or_not_applicable
+from contract_tests.wire.not_tested import NO_COOKIE, or_not_applicable
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
 # Values that state that a cache stored the response; "hit-for-pass" states that it did not.
 STORED = {"Age": "[1-9]", "X-Cache": r"(?i)(?:^|,\s*)(?:tcp_(?:mem_)?)?hit(?![\w-]|\s+for\b)"}
+# Cookies that a proxy adds to each response, after its own cache.
+COOKIE_OF_A_PROXY = re.compile(r"(?i)__cf|_cfuvid|cf_|aws[ae]lb|ak_|bm_|_abck|incap_|visid_incap|nlbi_|arraffinity")
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 
 
@@ -220,6 +222,24 @@ def test_responses_are_not_shared_by_caches(gate: Gate, baseline_responses: Exch
             actual = ", ".join(f"{name}: {value}" for name, value in stated.items() if value)
             problem, expected = "a shared cache may store the response", "private or no-store"
             yield Finding(problem, exchange, expected=expected, actual=actual)
+
+
+@advisory(
+    "RFC 9111, section 7.3: Set-Cookie does not inhibit caching; a shared cache sends the cookie to other clients",
+    repeats=["cache/responses-are-not-shared-by-caches"],
+)
+def test_cookies_are_not_shared_by_caches(journal: Exchanges) -> Findings:
+    """A response with Set-Cookie SHOULD NOT allow a shared cache to store it.
+
+    `Cache-Control` may exclude the field by its name. A proxy may add its own cookies after its cache.
+    """
+    setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
+    for exchange in or_not_applicable(setting, NO_COOKIE):
+        own = [each for each in exchange.values("Set-Cookie") if not COOKIE_OF_A_PROXY.match(each.strip())]
+        is_excluded = "set-cookie" in exchange.header("Cache-Control").lower() or "*" in _items(exchange, "Vary")
+        if own and not is_excluded and _allows_sharing(exchange, "Cache-Control"):
+            actual = exchange.header("Cache-Control") or exchange.header("Expires")
+            yield Finding("a shared cache may store the cookie", exchange, expected="private", actual=actual)
 
 
 def _may_be_shared(gate: Gate, exchange: Exchange) -> bool:

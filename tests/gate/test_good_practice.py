@@ -263,6 +263,21 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "robustness/redirects-have-a-location",
         [entry("", 307, at=1, received={"location": "https://api.example/usage/"})],
     ),
+    "a cookie of a proxy": (
+        "cache/cookies-are-not-shared-by-caches",
+        [
+            entry(
+                "{}",
+                at=1,
+                key="",
+                url="https://api.example/",
+                received={
+                    "set-cookie": "__cf_bm=1; HttpOnly; SameSite=None; Secure",
+                    "cache-control": "public, max-age=9",
+                },
+            ),
+        ],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),

@@ -24,6 +24,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/age-is-in-whole-seconds",
     "cache/allowed-origin-has-vary",
     "cache/announced-parts-are-sent",
+    "cache/cookies-are-not-shared-by-caches",
     "cache/current-etag-is-200-or-304",
     "cache/each-coding-has-its-own-etag",
     "cache/etag-is-well-formed",
