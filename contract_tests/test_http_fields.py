@@ -25,6 +25,7 @@ DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that fa
 ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
 LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
 USUAL_NAME = re.compile(r"[a-z0-9.-]+")
+SAME_SITE = {"strict", "lax", "none"}
 COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
 LARGEST_SPREAD = 60  # seconds: between the clocks of the machines behind an address
 OBSOLETE_FIELDS = {  # and the values that do harm
@@ -245,14 +246,22 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
 
     `Secure` is also needed beside `SameSite=None`. A cookie without a value is one that the response deletes.
+    `SameSite` has a known value. `Domain` is the host of the deployment, or a domain that contains it.
     """
+    host = gate.settings.target.host.lower()
     usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
     cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
     for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
         pair, *attributes = (part.strip() for part in cookie.split(";"))
         name, _, value = pair.partition("=")
-        stated = {attribute.partition("=")[0].lower() for attribute in attributes}
-        needed = usual | {"secure"} if "samesite=none" in map(str.lower, attributes) else usual
+        values = {
+            key.lower(): each.strip('" ').lower() for key, _, each in (part.partition("=") for part in attributes)
+        }
+        domain = values.get("domain", "").removeprefix(".")
+        if value.strip('"') and domain and not f".{host}".endswith(f".{domain}"):
+            yield Finding("a cookie is for another host", exchange, expected=host, actual=domain)
+        stated = values.keys() - ({"samesite"} if values.get("samesite") not in SAME_SITE else set())
+        needed = usual | {"secure"} if values.get("samesite") == "none" else usual
         missing = needed - stated
         if value.strip('"') and missing:
             yield Finding(f"a cookie lacks {' and '.join(sorted(missing))}", exchange, actual=name)

@@ -278,6 +278,13 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             ),
         ],
     ),
+    "a cookie for the parent domain": (
+        "http/cookies-are-protected",
+        [
+            entry(GOOD, at=at, received={"set-cookie": f"a=b; HttpOnly; Secure; SameSite=Lax; Domain={domain}"})
+            for at, domain in enumerate((".api.example", "Api.Example", "example"))
+        ],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
@@ -415,6 +422,10 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a link to plain HTTP": (
         "robustness/redirects-have-a-location",
         [entry(GOOD, at=1, received={"link": '</a>; rel="next", <http://api.example/docs>; rel="help"'})],
+    ),
+    "a cookie for a host with the same end": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; Secure; SameSite=Lax; Domain=pi.example"})],
     ),
 }
 
