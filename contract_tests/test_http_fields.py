@@ -288,12 +288,13 @@ def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
                 yield Finding("a cookie does not expire at a date", exchange, actual=date)
 
 
-@advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
+@advisory("RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 has neither Content-Length nor Transfer-Encoding")
 def test_204_states_no_length(journal: Exchanges) -> Findings:
-    """A response with status 204 SHOULD NOT have Content-Length."""
+    """A response with status 204 SHOULD NOT have Content-Length or Transfer-Encoding."""
     for exchange in or_not_applicable((each for each in journal if each.status == 204), "no response has status 204"):
-        if stated := exchange.header("Content-Length"):
-            yield Finding("a response without content states a length", exchange, actual=stated)
+        for name in ("Content-Length", "Transfer-Encoding"):
+            if stated := exchange.header(name):
+                yield Finding(f"a response without content has {name}", exchange, actual=stated)
 
 
 @specified("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
