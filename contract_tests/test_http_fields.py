@@ -224,7 +224,7 @@ def test_trailer_fields_are_announced(journal: Exchanges) -> Findings:
 
 @advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
 def test_request_identifiers_differ(journal: Exchanges) -> Findings:
-    """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
+    """A response SHOULD have one X-Request-Id, X-Correlation-Id or Request-Id, and not that of another response.
 
     A response to a request with such a field is accepted.
     """
@@ -233,6 +233,9 @@ def test_request_identifiers_differ(journal: Exchanges) -> Findings:
     fields = ((exchange, *field) for exchange in own for field in exchange.fields)
     identifiers = (each for each in fields if each[1].lower() in IDENTIFIER_FIELDS)
     for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):
+        if len(several := set(exchange.values(name))) > 1:
+            yield Finding(f"a response has two different {name} fields", exchange, actual=" and ".join(sorted(several)))
+            return
         first = first_with.setdefault((name.lower(), value), exchange)
         if first is not exchange:
             yield Finding(f"two responses have the same {name}", exchange, related=(first,), actual=value)

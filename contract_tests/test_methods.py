@@ -170,11 +170,19 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: Exchanges) -> Findin
 
 
 @advisory(
-    "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports",
+    "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports; section 9.1: case matters",
     repeats=["methods/405-names-the-allowed-methods"],
 )
 def test_allowed_methods_are_supported(journal: Exchanges) -> Findings:
-    """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
+    """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501.
+
+    Methods are case-sensitive: `get` is another one than `GET`.
+    """
+    for exchange in _naming_methods(journal):
+        names = [name.strip() for name in exchange.header("Allow").split(",")]
+        if any(name != name.upper() and name.upper() in {"GET", *STANDARD_METHODS} for name in names):
+            yield Finding("Allow names a method in lower case", exchange, actual=exchange.header("Allow"))
+            return
     allowing = {
         (exchange.request.target, method.strip()): exchange
         for exchange in _naming_methods(journal)

@@ -285,6 +285,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             for at, domain in enumerate((".api.example", "Api.Example", "example"))
         ],
     ),
+    "an identifier that is repeated": (
+        "http/request-identifiers-differ",
+        [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
