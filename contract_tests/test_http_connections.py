@@ -12,6 +12,10 @@ from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange, Exchanges
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
+LONGEST_WAIT = 3  # seconds that an idle connection is watched
+CLOSING_EARLY = 0.5  # seconds that a server may count from an earlier moment
+KEEP_ALIVE_TIMEOUT = re.compile(r"(?i)(?<![\w-])timeout=(\d{1,6})\b")
+LAST_REQUEST = re.compile(r"(?i)(?<![\w-])max=[01]\b")
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
 NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
@@ -168,6 +172,35 @@ def test_http_1_1_is_supported(baseline_responses: Exchanges, journal: Exchanges
     for exchange in (*baseline_responses, *(each for each in journal if each.status in {404, 405})):
         if exchange.request.version == "HTTP/1.1" and exchange.version == "1.0":
             yield Finding("the response has the version HTTP/1.0", exchange)
+
+
+@advisory(
+    "Internet draft HTTP Keep-Alive Header, timeout: a host retains an idle connection at least so long",
+    needs=NEEDS_VALID_KEY,
+)
+def test_connection_lasts_as_long_as_stated(client: Gate, ok_responses: Exchanges) -> Findings:
+    """The server SHOULD NOT close an idle connection before the seconds that `timeout` in `Keep-Alive` states.
+
+    At most three seconds are awaited, and half a second is tolerated.
+    """
+    stating = or_not_applicable(filter(_stated_seconds, ok_responses), "no 200 response states a timeout")
+    awaited = min(LONGEST_WAIT, *map(_stated_seconds, stating)) - CLOSING_EARLY
+    request = client.request(client.main, "and an idle connection", fields=[("Connection", "keep-alive")])
+    exchange = client.transport.send_and_await_close(request, awaited)
+    lasted, stated = client.transport.clock.now() - exchange.ended, _stated_seconds(exchange)
+    if exchange.status == 200 and exchange.is_closed and stated > awaited:
+        expected, actual = f"at least {stated} s", f"{lasted:.1f} s"
+        yield Finding(
+            "the server closes the connection earlier than stated", exchange, expected=expected, actual=actual
+        )
+
+
+def _stated_seconds(exchange: Exchange) -> int:
+    """Return the seconds that a response states for its idle connection; 0 if it states none."""
+    field = exchange.header("Keep-Alive")
+    stated = KEEP_ALIVE_TIMEOUT.search(field)
+    is_last = exchange.announces_closing or LAST_REQUEST.search(field)
+    return int(stated[1]) if stated and not is_last else 0
 
 
 def _ends_the_connection(exchange: Exchange) -> bool:

@@ -165,11 +165,16 @@ class Transport:
             self._learn(exchange)
         return exchanges
 
-    def send_and_await_close(self, request: Request) -> Exchange:
-        """Send a request on a new connection, and wait for the server to close that after its response."""
+    def send_and_await_close(self, request: Request, seconds: float | None = None) -> Exchange:
+        """Send a request on a new connection, and wait for the server to close that after its response.
+
+        It waits for some seconds, by default as long as the closing of a connection may take.
+        """
         connection = self._connection_for([request])
         exchange = self._exchange(connection, request)
-        exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
+        timeouts = self._timeouts()
+        awaited = timeouts.closing if seconds is None else min(seconds, timeouts.total)
+        exchange = replace(exchange, is_closed=connection.ends(awaited))
         connection.close()
         return self._recorded(exchange)
 

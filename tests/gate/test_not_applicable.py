@@ -36,6 +36,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
     "errors/redirects-do-not-contain-keys",
+    "http/connection-lasts-as-long-as-stated",
     "http/content-security-policy-restricts-scripts",
     "http/cookies-are-protected",
     "http/cookies-are-well-formed",
