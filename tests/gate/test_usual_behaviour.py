@@ -1,0 +1,277 @@
+"""Rules about good practice do not report behaviour that looks similar to a defect and is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract_tests import test_http_fields
+from contract_tests.wire.messages import Exchange, Request
+from tests.support.har import GOOD, Judged, entry
+from tests.support.practice import DATE, NOSNIFF, ORIGIN, OTHER, allowing, error, refusing, validated, with_members
+
+USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "a status that is not a number": ("errors/status-member-is-the-status", [error(401, "no key", status=False)]),
+    "nosniff from two servers": (
+        "http/media-type-is-not-guessed",
+        [entry(GOOD, received={"x-content-type-options": "nosniff, nosniff"}, at=1)],
+    ),
+    "a choice that is called none": ("schema/texts-are-not-placeholders", [with_members(throttling="none")]),
+    "a duration": ("schema/times-have-an-unambiguous-form", [with_members(response_time="12 ms", up_to_date="yes")]),
+    "a time of day": ("schema/times-have-an-unambiguous-form", [with_members(reset_time="00:00:00Z")]),
+    "numbers in details": (
+        "errors/detail-depends-on-the-error",
+        [error(401, "Error 401"), error(405, "Error 405")],
+    ),
+    "a reset in milliseconds": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, received={"x-ratelimit-reset": "1296000000"})],
+    ),
+    "a placeholder in angle brackets": ("errors/detail-is-plain-text", [error(401, "Use Bearer <code>, or <a>.")]),
+    "a link to the documentation": ("errors/errors-do-not-list-routes", [error(405, "See /docs.")]),
+    "an IPv6 address": (
+        "consistency/top-domains-are-normalized",
+        [with_members(top_domains=[{"domain": "2001:db8::17", "requests": 900}])],
+    ),
+    "a weak ETag for equal metrics": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342, at, etag='W/"1"') for at in (1, 9)],
+    ),
+    "a weak ETag for a moment": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, etag='W/"1"') for at in (1, 2)],
+    ),
+    "a change within the second of Last-Modified": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (0, 9)],
+    ),
+    "a cookie in quotation marks": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": 'a="b"; Path="/"'})],
+    ),
+    "errors for the origins of 200 responses": (
+        "http/errors-allow-the-same-origins",
+        [allowing("*", 1, ORIGIN), refusing("*")],
+    ),
+    "an origin that no 200 response allows": (
+        "http/errors-allow-the-same-origins",
+        [allowing(OTHER, 1, OTHER), refusing(OTHER, OTHER), refusing("")],
+    ),
+    "a cookie that is deleted": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=; Max-Age=0"})],
+    ),
+    "X-XSS-Protection: 0 of two servers": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"x-xss-protection": "0, 0"})],
+    ),
+    "data in camel case": ("schema/member-names-have-one-form", [with_members(by_device={"iPhone": 3})]),
+    "no debugging": (
+        "errors/header-fields-do-not-disclose-internals",
+        [entry(GOOD, at=1, received={"x-debug": "off"})],
+    ),
+    "methods of a servlet": (
+        "methods/allow-fields-agree",
+        [
+            entry("{}", 405, at=1, method="TRACE", received={"allow": "GET, HEAD, POST, PUT, DELETE, OPTIONS"}),
+            entry("", at=2, method="OPTIONS", received={"allow": "GET, HEAD, OPTIONS"}),
+        ],
+    ),
+    "a scheme for other credentials": (
+        "errors/401-carries-a-challenge",
+        [entry('{"detail": "no key"}', 401, key="", at=1, received={"www-authenticate": "ApiKey, Bearer"})],
+    ),
+    "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
+    "a notice of deprecation": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"warning": '299 - "Deprecated since 2027-11-12"'})],
+    ),
+    "an application's code": ("errors/status-member-is-the-status", [error(401, "no key", code=1001)]),
+    "a detail in another script": ("errors/detail-is-plain-text", [error(401, "缺少密钥")]),
+    "a version with four numbers": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", release="usage/10.4.2.1")],
+    ),
+    "the address of the deployment": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", documentation="https://usage.example/docs")],
+    ),
+    "a text in a map of texts": ("schema/texts-are-not-placeholders", [with_members(labels={"production": "true"})]),
+    "the address of the client": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "Your address 10.8.0.3 is not allowed (errors.auth.internal).")],
+    ),
+    "a time in the past": ("schema/past-times-are-in-the-past", [with_members(updated_at="2027-01-15T08:00:00Z")]),
+    "the end of a period": ("schema/past-times-are-in-the-past", [with_members(resets_at="2030-01-15T08:00:00Z")]),
+    "a list of times": ("schema/times-have-an-unambiguous-form", [with_members(response_time=[12, 17, 29])]),
+    "the first day of the year": ("schema/texts-are-not-placeholders", [with_members(created_at="2026-01-01")]),
+    "an identifier of a trace": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", trace="4bf92f3577b34da6", stack=None, error="InvalidKeyError")],
+    ),
+    "a path with a parameter": ("errors/detail-is-plain-text", [error(401, "Use /keys/{id}, at 100 % of the cases.")]),
+    "a failure of others": ("errors/errors-have-the-status-of-one", [with_members(error=None, status="ok", code=0)]),
+    "an error that is not a success": (
+        "errors/status-member-is-the-status",
+        [error(401, "no key", success=False, ok=None)],
+    ),
+    "two cookies": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry(GOOD, received={"set-cookie": "BIGipServerpool=!c2VjcmV0; HttpOnly"})],
+    ),
+    "a time in a detail": ("errors/responses-do-not-disclose-private-addresses", [error(401, "refused at 10:15:6379")]),
+    "the name of a cache": (
+        "errors/header-fields-do-not-disclose-internals",
+        [
+            entry(
+                GOOD, received={"x-served-by": "cache-fra-1", "x-envoy-upstream-service-time": "3", "x-node-count": "2"}
+            )
+        ],
+    ),
+    "versions of protocols": (
+        "errors/responses-do-not-disclose-versions",
+        [error(401, "HTTP/1.1 and TLS 1.3, API v2.1")],
+    ),
+    "a field that is null": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, received={"access-control-allow-origin": "null", "link": "</usage{?period}>; rel=self"})],
+    ),
+    "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
+    "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
+    "a policy for an API": (
+        "http/content-security-policy-restricts-scripts",
+        [entry(GOOD, at=1, received={"content-security-policy": "default-src 'none'; img-src *"})],
+    ),
+    "the patterns of two routes": ("errors/errors-do-not-list-routes", [error(405, "not ^usage$ or ^healthz$")]),
+    "domains in a private network": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(top_domains=[{"domain": "shop.local", "requests": 900}])],
+    ),
+    "a response that no cache stored": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "age": "0", "x-cache": "Miss from cloudfront"})],
+    ),
+    "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null"), allowing("*", 2, ORIGIN)]),
+    "a cookie of PHP": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; expires=Fri, 15-Jan-2027 08:00:00 GMT; Max-Age=7200"})],
+    ),
+    "two cookies that end with a date": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "\n".join(f"{name}=1; Expires={DATE}" for name in "ab")})],
+    ),
+    "a cookie for other sites": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; SameSite=None; Secure"})],
+    ),
+    "no frames": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-frame-options": "DENY"})]),
+    "a rate with zeros at its end": (
+        "schema/numbers-have-no-rounding-noise",
+        [entry(GOOD.replace("97.32", "97.32000000000000000000"), at=1)],
+    ),
+    "a rate of 16 digits": (
+        "schema/numbers-have-no-rounding-noise",
+        [with_members(success_rate=97.31810079403663)],
+    ),
+    "a cache that a field of its own allows": (
+        "cache/no-store-is-respected",
+        [
+            entry(GOOD, at=1, received={"cache-control": "no-store"}),
+            entry(GOOD, at=2, received={"cache-control": "no-store", "cdn-cache-control": "max-age=9", "age": "5"}),
+        ],
+    ),
+    "a cache that lets a response pass": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "x-cache": "hit-for-pass"})],
+    ),
+    "a notice with the number of a warning": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"warning": '299 - "110 of 200 requests are used"'})],
+    ),
+    "an application's code of three digits": (
+        "errors/status-member-is-the-status",
+        [error(401, "no key", code=215)],
+    ),
+    "the networks of a key": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(allowed_networks=["10.0.0.0/8"])],
+    ),
+    "a cookie for this site": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; httponly; samesite=strict; secure"})],
+    ),
+    "an origin of an application": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("capacitor://localhost", 1, ORIGIN)],
+    ),
+    "an address as an origin": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("https://[2001:db8::1]:8443", 1, ORIGIN)],
+    ),
+    "a development server as an origin of its own": (
+        "http/allowed-origin-is-one-origin",
+        [allowing("http://localhost:3000", 1, "http://localhost:3000")],
+    ),
+    "the number of tokens twice": (
+        "rate/200-fields-agree-with-the-body",
+        [entry(GOOD, at=1, received={"X-RateLimit-Remaining": "9", "x-ratelimit-remaining": "9"})],
+    ),
+    "a limit with its window": (
+        "rate/200-fields-agree-with-the-body",
+        [entry(GOOD, at=1, received={"X-RateLimit-Limit": "10", "x-ratelimit-limit": "10;w=1"})],
+    ),
+    "a link to another host": (
+        "robustness/redirects-have-a-location",
+        [entry(GOOD, at=1, received={"link": '<http://www.w3.org/ns/hydra>; rel="profile"'})],
+    ),
+    "a redirect from HTTPS to HTTPS": (
+        "robustness/redirects-have-a-location",
+        [entry("", 307, at=1, received={"location": "https://api.example/usage/"})],
+    ),
+    "a cookie of a proxy": (
+        "cache/cookies-are-not-shared-by-caches",
+        [
+            entry(
+                "{}",
+                at=1,
+                key="",
+                url="https://api.example/",
+                received={
+                    "set-cookie": "__cf_bm=1; HttpOnly; SameSite=None; Secure",
+                    "cache-control": "public, max-age=9",
+                },
+            ),
+        ],
+    ),
+    "a cookie for the parent domain": (
+        "http/cookies-are-protected",
+        [
+            entry(GOOD, at=at, received={"set-cookie": f"a=b; HttpOnly; Secure; SameSite=Lax; Domain={domain}"})
+            for at, domain in enumerate((".api.example", "Api.Example", "example"))
+        ],
+    ),
+    "an identifier that is repeated": (
+        "http/request-identifiers-differ",
+        [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_usual_behaviour_is_not_reported(name: str, judge_entries: Callable[..., Judged]) -> None:
+    rule, entries = USUAL[name]
+    judged = judge_entries(entry(GOOD, received=NOSNIFF), *entries)
+    assert judged[rule].outcome == "held", (judged[rule].outcome, judged[rule].reason, judged[rule].findings)
+
+
+def test_one_allowed_origin_is_not_reported(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(*(allowing(ORIGIN, at, ORIGIN) for at in (0, 1)))
+    assert judged["cache/allowed-origin-has-vary"].outcome == "not applicable"
+
+
+def test_pragma_is_not_reported() -> None:
+    fields = (("Pragma", b"no-cache"), ("Cache-Control", b"no-store"))
+    exchange = Exchange(Request("GET", b"/usage", ()), 200, fields=fields, ending="complete")
+    assert list(test_http_fields.test_headers_are_well_formed([exchange])) == []
