@@ -234,8 +234,9 @@ def test_other_spelling_of_the_path_needs_a_key(client: Gate) -> Findings:
 @advisory(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED])
 def test_other_route_needs_a_key(client: Gate) -> Findings:
     """A response to a request without a key at another common route SHOULD NOT contain usage metrics."""
-    for target in (client.settings.target.path + route for route in OTHER_ROUTES):
-        if client.send(client.main, "at another route", target=target).status == 200:
+    for route, fields in OTHER_ROUTES.items():
+        target = client.settings.target.path + route
+        if client.send(client.main, "at another route", target=target, fields=fields).status == 200:
             yield from _disclosing(client, [client.send(None, "at another route", target=target)])
 
 

@@ -12,7 +12,7 @@ from contract_tests.support.gate import HEALTH, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
-from contract_tests.wire.not_tested import NO_COOKIE, or_not_applicable
+from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, or_not_applicable, or_not_tested
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
@@ -34,6 +34,31 @@ def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal
     coded = (exchange for exchange in served if set(exchange.codings) - usual)
     missing = "no 200 response is compressed only because its request accepts that"
     yield from _not_named_in_vary("Accept-Encoding", or_not_applicable(coded, missing))
+
+
+@advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected")
+def test_translations_have_vary(journal: Exchanges) -> Findings:
+    """A response with status 404 and a translated `detail` SHOULD have `Vary: Accept-Language`.
+
+    It is translated if it differs from the one of all such responses to requests without Accept-Language.
+    """
+    unknown = [each for each in journal if each.status == 404 and not each.abridged and _detail(each)]
+    usual = {_detail(each) for each in unknown if not each.request.values("Accept-Language")}
+    in_a_language = [each for each in unknown if each.request.values("Accept-Language")]
+    if len(usual) != 1:
+        raise NotApplicable("the responses with status 404 do not have the same detail")
+    for exchange in or_not_tested(in_a_language, "no response with status 404 is to a request with Accept-Language"):
+        is_stored = "no-store" not in exchange.header("Cache-Control").lower()
+        varies = {"accept-language", "*"} & set(_items(exchange, "Vary"))
+        if _detail(exchange) not in usual and is_stored and not varies:
+            actual = exchange.header("Vary") or "no Vary"
+            yield Finding("a cache may send the text to others", exchange, expected="Accept-Language", actual=actual)
+
+
+def _detail(exchange: Exchange) -> str:
+    """Return the detail of a response, without the target of its request."""
+    path = exchange.request.target.partition(b"?")[0].decode("latin-1")
+    return str(exchange.object.get("detail") or "").replace(path, "")
 
 
 @advisory("Fetch standard, CORS protocol and HTTP caches: Vary names Origin where the allowed origin depends on it")

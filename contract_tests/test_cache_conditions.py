@@ -89,6 +89,20 @@ def test_each_coding_has_its_own_etag(all_ok_responses: Exchanges) -> Findings:
             return
 
 
+@advisory("RFC 9110, section 8.8.3.1: an entity tag is that of a representation, so that a client can keep its copy")
+def test_equal_bodies_have_one_etag(journal: Exchanges) -> Findings:
+    """200 responses to GET of one target, with the same body in the same form, SHOULD have the same `ETag`."""
+    served = (each for each in journal if each.status == 200 and each.request.method == "GET" and each.values("ETag"))
+    first_with: dict[object, Exchange] = {}
+    for exchange in kept_whole(or_not_applicable(served, "no 200 response has an ETag")):
+        form = exchange.media_type, tuple(exchange.codings), exchange.header("Content-Language")
+        first = first_with.setdefault((exchange.request.target, exchange.sha256, form), exchange)
+        tag, earlier = (each.header("ETag").removeprefix("W/") for each in (exchange, first))
+        if tag != earlier:
+            yield Finding("an equal body has another ETag", exchange, related=(first,), expected=earlier, actual=tag)
+            return
+
+
 def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
     """Whether two bodies are the same; of recorded texts, whose encoding may be another one, the JSON values count."""
     if "bytes" in one.lacks | other.lacks:

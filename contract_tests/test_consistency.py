@@ -21,6 +21,7 @@ from contract_tests.support.findings import Finding, Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
 from contract_tests.support.token_bucket import remaining_above_burst
+from contract_tests.wire.internals import is_internal
 from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
@@ -244,6 +245,20 @@ def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Findin
             if not (_is_ipv6_address(domain) or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
                 member, actual = f"top_domains/{index}/domain", domain
                 yield member_finding(metrics, member, "a domain is not normalized", "a host name in lower case", actual)
+
+
+@advisory(
+    f"{USAGE}.top_domains[].domain; OWASP Server Side Request Forgery Prevention Cheat Sheet: private and link-local "
+    "addresses are blocked",
+    repeats=["consistency/top-domains-are-normalized"],
+)
+def test_top_domains_are_not_internal(usage_metrics: list[UsageMetrics]) -> Findings:
+    """A `domain` SHOULD NOT be a host of an internal network, such as 169.254.169.254, which describes a machine."""
+    for metrics, domains in _with_domains(usage_metrics):
+        for index, (domain, _) in enumerate(domains):
+            if is_internal(domain.removeprefix("[").removesuffix("]")):
+                member, problem = f"top_domains/{index}/domain", "the service fetches from its own network"
+                yield member_finding(metrics, member, problem, "a host of the Internet", domain)
 
 
 def _is_ipv6_address(domain: str) -> bool:

@@ -25,6 +25,9 @@ OBSOLETE_FIELDS = {  # and the values that do harm
     "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": "(?i)allow-from",
 }  # fmt: skip
 ANY_SCRIPT = re.compile(r"(?i)\b(?:default|script)-src\s[^;]*(?:(?<=\s)\*(?=[\s;]|$)|'unsafe-eval')")
+UNQUOTED = re.compile(
+    r"(?i)(?:-src|frame-ancestors|base-uri|form-action)\s[^;]*?(?<=\s)(none|self|unsafe-[\w-]+)(?=[\s;]|$)"
+)
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
 COOKIE_DATE = re.compile(r"[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
@@ -97,11 +100,16 @@ def test_fields_are_not_obsolete(baseline_responses: Exchanges) -> Findings:
     "OWASP Content Security Policy Cheat Sheet: a policy that allows any source of scripts, or eval, protects no page"
 )
 def test_content_security_policy_restricts_scripts(baseline_responses: Exchanges) -> Findings:
-    """`Content-Security-Policy` SHOULD NOT allow scripts of any source, or `unsafe-eval`."""
+    """`Content-Security-Policy` SHOULD NOT allow scripts of any source, or `unsafe-eval`.
+
+    Keywords have quotation marks: without them, `none` is the name of a host.
+    """
     stating = (each for each in baseline_responses if each.values("Content-Security-Policy"))
     for exchange in or_not_applicable(stating, "no response has Content-Security-Policy"):
         if ANY_SCRIPT.search(policy := exchange.header("Content-Security-Policy")):
             yield Finding("the policy allows any script", exchange, actual=policy)
+        elif keyword := UNQUOTED.search(policy):
+            yield Finding("a keyword has no quotation marks", exchange, expected=f"'{keyword[1]}'", actual=policy)
 
 
 @advisory("RFC 9110, section 16.3.2.1: names consist of letters, digits, - and .; some proxies drop others")

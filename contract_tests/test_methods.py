@@ -150,6 +150,14 @@ def test_trace_is_refused(client: Gate) -> Findings:
         yield status_finding(exchange, "405 or 501")
 
 
+@advisory("RFC 9110, section 9.1: a server responds with 501 to a method that it does not know", needs=NEEDS_VALID_KEY)
+def test_unknown_method_is_refused(client: Gate) -> Findings:
+    """A response to a method that nobody has defined, FETCH, SHOULD NOT have a 2xx status."""
+    exchange = client.send(client.main, "by FETCH", method="FETCH", new_connection=True)
+    if exchange.status in SUCCESSES:
+        yield status_finding(exchange, "501 or 405")
+
+
 @documented("RFC 9110, section 15.5.6: 405")
 def test_405_names_the_allowed_methods(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 405 MUST name the allowed methods in `Allow`.

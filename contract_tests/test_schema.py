@@ -21,6 +21,7 @@ from contract_tests.metrics.members import (
     NO_TIME,
     PLACEHOLDERS,
     PRINTED,
+    ends,
     happened,
     is_secret,
     is_time,
@@ -233,6 +234,18 @@ def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
     for exchange, name, text in _members(ok_responses):
         if isinstance(text, str) and happened(name) and _seconds_of(text) > made_at(exchange) + CLOCKS_DIFFER:
             yield Finding(f"{exchange.excerpt(name)} is in the future", exchange, actual=text)
+
+
+@advisory("OWASP Secrets Management Cheat Sheet, lifecycle: what has expired is refused, or its time is wrong")
+def test_times_of_expiry_are_in_the_future(ok_responses: Exchanges) -> Findings:
+    """The time at which something ends SHOULD NOT be more than a minute before `Date`.
+
+    It is a text of a member whose name states that, such as `expires_at`.
+    """
+    for exchange, name, text in _members(ok_responses):
+        ended = _seconds_of(text) if isinstance(text, str) and ends(name) else 0.0
+        if ended and ended < made_at(exchange) - CLOCKS_DIFFER:
+            yield Finding(f"{exchange.excerpt(name)} is in the past", exchange, actual=text)
 
 
 def _seconds_of(text: str) -> float:

@@ -22,6 +22,7 @@ INTERNAL_MEMBERS = {  # of databases and serializers
     "__v", "_class", "_rev", "_rid", "$type", "$oid", "$date", "$numberLong", "$numberDecimal",
     "hibernateLazyInitializer", "_sa_instance_state",
 }  # fmt: skip
+ENDS = re.compile(r"(?:^|_)(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)$")
 HAPPENED = re.compile(r"(?:^|_)(?:created|updated|generated|modified|computed|refreshed|last_\w+)_at$|^as_of$")
 TIME = re.compile(r"(?:_(?:at|date|time|timestamp)|^(?:date|timestamp|as_of))$")
 
@@ -42,6 +43,11 @@ def is_secret(name: str) -> bool:
 def is_time(name: str) -> bool:
     """Whether a member's name is that of a date or of a time."""
     return TIME.search(WORD_BORDER.sub("_", name).lower()) is not None
+
+
+def ends(name: str) -> bool:
+    """Whether a member's name is that of the time at which something ends, such as `expires_at`."""
+    return ENDS.search(WORD_BORDER.sub("_", name).lower()) is not None
 
 
 def happened(name: str) -> bool:

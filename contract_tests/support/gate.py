@@ -20,7 +20,11 @@ from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
 HEALTH = "get_health"  # the health check, which needs no key
-OTHER_ROUTES = ("/v1/usage", "/metrics")  # of another version, and for management
+OTHER_ROUTES: dict[str, tuple[tuple[str, str], ...]] = {  # of another version, and for management; with fields
+    "/v1/usage": (),
+    "/actuator": (),
+    "/metrics": (("Accept-Language", "de"),),
+}
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
 SIMILAR_ORIGIN = "https://scraping-api.55-tech.com.other-origin.example"  # begins with the document's server
 BROWSER = (

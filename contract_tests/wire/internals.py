@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
@@ -99,6 +100,7 @@ ADDRESS = re.compile(
 )
 # The cookie of a load balancer: the address and the port of a server, each in the order of a little-endian machine.
 BIG_IP = re.compile(rb"BIGipServer[^=;]{0,100}=(\d{1,10})\.(\d{1,5})\.0000")
+INTERNAL_NAME = re.compile(r"localhost|.*\.(?:internal|localhost|local|localdomain)")
 # Fields about pages that a browser may contact, and about the version of an API.
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
 
@@ -135,6 +137,13 @@ def is_private(text: str) -> bool:
     except ValueError:
         return False
     return any(address in network for network in PRIVATE_NETWORKS)
+
+
+def is_internal(host: str) -> bool:
+    """Whether a host is one of an internal network, by its name or by an address."""
+    with suppress(ValueError):
+        return is_private(host) or ip_address(host).is_link_local
+    return bool(INTERNAL_NAME.fullmatch(host.lower()))
 
 
 def is_loopback(host: str) -> bool:

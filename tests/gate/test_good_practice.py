@@ -51,6 +51,18 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/field-values-are-not-placeholders",
         [entry(GOOD, received={"x-response-time": "NaNms", "x-region": "undefined"})],
     ),
+    "a key that has expired": (
+        "schema/times-of-expiry-are-in-the-future",
+        [with_members(valid_until="2020-01-01T00:00:00Z")],
+    ),
+    "a host of the network of the service": (
+        "consistency/top-domains-are-not-internal",
+        [with_members(top_domains=[{"domain": "db.internal", "requests": 900}])],
+    ),
+    "an equal body with another ETag": (
+        "cache/equal-bodies-have-one-etag",
+        [validated(12342, 1, etag='"1"'), validated(12342, 2, etag='"2"')],
+    ),
     "an object as a detail": ("errors/detail-is-plain-text", [error(401, "[object Object]")]),
     "a reset half a minute ago": (
         "rate/reset-is-not-in-the-past",

@@ -27,6 +27,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/cookies-are-not-shared-by-caches",
     "cache/current-etag-is-200-or-304",
     "cache/each-coding-has-its-own-etag",
+    "cache/equal-bodies-have-one-etag",
     "cache/etag-is-well-formed",
     "cache/if-range-is-respected",
     "cache/last-modified-is-not-later-than-date",

@@ -138,6 +138,22 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/field-values-are-not-placeholders",
         [entry(GOOD, received={"access-control-allow-origin": "null", "link": "</usage{?period}>; rel=self"})],
     ),
+    "a key that does not expire soon": (
+        "schema/times-of-expiry-are-in-the-future",
+        [with_members(expires_at="2099-01-01T00:00:00Z", last_reset_at="2020-01-01T00:00:00Z", renews_at=None)],
+    ),
+    "addresses of the Internet": (
+        "consistency/top-domains-are-not-internal",
+        [with_members(top_domains=[{"domain": "8.8.8.8", "requests": 9}, {"domain": "local.example", "requests": 2}])],
+    ),
+    "keywords with quotation marks": (
+        "http/content-security-policy-restricts-scripts",
+        [entry(GOOD, at=1, received={"content-security-policy": "default-src 'none'; frame-ancestors 'self'"})],
+    ),
+    "another ETag of another body": (
+        "cache/equal-bodies-have-one-etag",
+        [validated(12342, 1, etag='"1"'), validated(12343, 2, etag='"2"'), validated(12343, 3, etag='W/"2"')],
+    ),
     "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
     "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
     "a policy for an API": (
@@ -224,26 +240,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "a link to another host": (
         "robustness/redirects-have-a-location",
-        [entry(GOOD, at=1, received={"link": '<http://www.w3.org/ns/hydra>; rel="profile"'})],
+        [
+            entry(GOOD, at=1, received={"link": '<http://www.w3.org/ns/hydra>; rel="profile"'}),
+            entry("", 307, at=2, received={"location": "https://api.example/usage/"}),
+        ],
     ),
     "a redirect from HTTPS to HTTPS": (
         "robustness/redirects-have-a-location",
         [entry("", 307, at=1, received={"location": "https://api.example/usage/"})],
-    ),
-    "a cookie of a proxy": (
-        "cache/cookies-are-not-shared-by-caches",
-        [
-            entry(
-                "{}",
-                at=1,
-                key="",
-                url="https://api.example/",
-                received={
-                    "set-cookie": "__cf_bm=1; HttpOnly; SameSite=None; Secure",
-                    "cache-control": "public, max-age=9",
-                },
-            ),
-        ],
     ),
     "a cookie for the parent domain": (
         "http/cookies-are-protected",
