@@ -29,7 +29,7 @@ UNQUOTED = re.compile(
     r"(?i)(?:-src|frame-ancestors|base-uri|form-action)\s[^;]*?(?<=\s)(none|self|unsafe-[\w-]+)(?=[\s;]|$)"
 )
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
-COOKIE_DATE = re.compile(r"[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
+COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
 PLACEHOLDER = re.compile(
     rb"^(?:undefined|None|NaN\w*|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$|\$\{\w*\}|\{\{.*\}\}"
@@ -94,6 +94,15 @@ def test_fields_are_not_obsolete(baseline_responses: Exchanges) -> Findings:
             value = exchange.header(name)
             if re.search(values, value):
                 yield Finding(f"{name} is obsolete", exchange, actual=value)
+
+
+@advisory("OWASP HTTP Headers Cheat Sheet, Referrer-Policy: URLs of a page do not go to other sites")
+def test_referrer_policy_protects_urls(baseline_responses: Exchanges) -> Findings:
+    """`Referrer-Policy` SHOULD NOT be `unsafe-url`."""
+    stating = (each for each in baseline_responses if each.values("Referrer-Policy"))
+    for exchange in or_not_applicable(stating, "no response has Referrer-Policy"):
+        if (policy := exchange.header("Referrer-Policy")).split(",")[-1].strip().lower() == "unsafe-url":
+            yield Finding("browsers send the whole URL to other sites", exchange, actual=policy)
 
 
 @advisory(

@@ -37,7 +37,7 @@ RESET_ROUNDING = 10  # seconds: a response may be some seconds old, and a full b
 EPOCH_DIGITS = 10  # of the seconds since 1970
 EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
 YEAR_2020 = 1_577_836_800  # seconds since 1970
-NO_NUMBER = re.compile(r"(?i)-.*|nan|undefined|null|none|infinity|")
+NUMBER_OR_LIST = re.compile(r"(?i)\d[\d.]*(?:\s*[,;].*)?|unlimited")
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
@@ -179,19 +179,21 @@ def _is_harmless(gate: Gate, request: Request, of_key: Exchanges) -> bool:
 def test_200_fields_agree_with_the_body(ok_responses: Exchanges) -> Findings:
     """X-RateLimit-Limit and X-RateLimit-Remaining of a 200 response SHOULD agree with `rate_limit` of its body.
 
-    They may differ by one token. The limit is `rps` or `burst`. Two fields of a name agree with each other, and none is
-    a negative number or a word such as `NaN`.
+    They may differ by one token. The limit is `rps` or `burst`. Two fields of a name agree with each other, and each is
+    a number or a list. RateLimit-Remaining agrees with the body if RateLimit-Limit is the limit of the bucket.
     """
-    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining")
+    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "RateLimit-Remaining")
     with_fields = (each for each in ok_responses if each.is_complete_200 and any(map(each.values, names)))
     for exchange in or_not_applicable(with_fields, f"no 200 response has {' or '.join(names)}"):
         metrics = UsageMetrics(exchange)
         stated = {"X-RateLimit-Limit": (metrics.rps, metrics.burst), "X-RateLimit-Remaining": (metrics.remaining,)}
+        if exchange.header("RateLimit-Limit").strip() in map(str, stated["X-RateLimit-Limit"]):
+            stated["RateLimit-Remaining"] = (metrics.remaining,)
         for name, values in stated.items():
             text = exchange.header(name).strip()
             if len(several := set(exchange.values(name))) > 1 and all(map(NUMBER.fullmatch, several)):
                 yield Finding(f"{name} is sent twice with different values", exchange, actual=text)
-            elif exchange.values(name) and NO_NUMBER.fullmatch(text):
+            elif exchange.values(name) and not NUMBER_OR_LIST.fullmatch(text):
                 yield Finding(f"{name} is not a number of tokens", exchange, actual=text)
             known = [value for value in values if value is not None]
             if known and NUMBER.fullmatch(text) and all(abs(Decimal(text) - value) > ROUNDING for value in known):

@@ -20,9 +20,11 @@ from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
 HEALTH = "get_health"  # the health check, which needs no key
-OTHER_ROUTES: dict[str, tuple[tuple[str, str], ...]] = {  # of another version, and for management; with fields
+# Routes of another version, for management, and of the source; each with header fields of its request.
+OTHER_ROUTES: dict[str, tuple[tuple[str, str], ...]] = {
     "/v1/usage": (),
     "/actuator": (),
+    "/.git/HEAD": (),
     "/metrics": (("Accept-Language", "de"),),
 }
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment

@@ -63,6 +63,14 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/equal-bodies-have-one-etag",
         [validated(12342, 1, etag='"1"'), validated(12342, 2, etag='"2"')],
     ),
+    "a date with a year of two digits": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; expires=Monday, 29-Nov-27 08:00:00 GMT"})],
+    ),
+    "a limit of the draft without tokens": (
+        "rate/200-fields-agree-with-the-body",
+        [entry(GOOD, at=1, received={"ratelimit-limit": "10", "ratelimit-remaining": "0"})],
+    ),
     "an object as a detail": ("errors/detail-is-plain-text", [error(401, "[object Object]")]),
     "a reset half a minute ago": (
         "rate/reset-is-not-in-the-past",

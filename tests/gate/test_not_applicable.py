@@ -43,6 +43,7 @@ OF_THE_SHIPPED_MOCK = {
     "http/cookies-are-well-formed",
     "http/deflate-has-the-zlib-format",
     "http/digests-match-the-body",
+    "http/referrer-policy-protects-urls",
     "http/request-identifiers-differ",
     "http/trailer-fields-are-announced",
     "http/upgrade-is-a-connection-option",

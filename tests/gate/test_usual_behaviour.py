@@ -154,6 +154,20 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/equal-bodies-have-one-etag",
         [validated(12342, 1, etag='"1"'), validated(12343, 2, etag='"2"'), validated(12343, 3, etag='W/"2"')],
     ),
+    "a policy for other browsers": (
+        "http/referrer-policy-protects-urls",
+        [entry(GOOD, at=1, received={"referrer-policy": "unsafe-url, no-referrer"})],
+    ),
+    "a limit of the draft for an hour": (
+        "rate/200-fields-agree-with-the-body",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={"ratelimit-limit": "1000", "ratelimit-remaining": "7", "x-ratelimit-limit": "40, 40;w=1"},
+            )
+        ],
+    ),
     "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
     "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
     "a policy for an API": (
