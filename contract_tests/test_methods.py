@@ -152,7 +152,7 @@ def test_trace_is_refused(client: Gate) -> Findings:
 
 @advisory("RFC 9110, section 9.1: a server responds with 501 to a method that it does not know", needs=NEEDS_VALID_KEY)
 def test_unknown_method_is_refused(client: Gate) -> Findings:
-    """A response to FETCH, which is not a method of HTTP, SHOULD NOT have a 2xx status."""
+    """A response to FETCH, a method that no standard defines, SHOULD NOT have a 2xx status."""
     exchange = client.send(client.main, "by FETCH", method="FETCH", new_connection=True)
     if exchange.status in SUCCESSES:
         yield status_finding(exchange, "501 or 405")
