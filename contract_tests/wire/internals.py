@@ -24,9 +24,12 @@ INTERNALS = re.compile(
     rb"|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger|\bRails\.root: |Symfony Exception"
     rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
     rb"|duplicate key value violates|\binvalid input syntax for type|\bcolumn \\?\"[\w.]{1,200}\\?\" does not exist"
-    rb"|\bTable '[\w.]{1,200}' doesn't exist|\bUnknown column '|\bAccess denied for user '|\bWRONGTYPE Operation"
+    rb"|\bTable '[\w-]{1,100}\.[\w.-]{1,100}' doesn't exist|\bUnknown column '[^'\n]{1,200}' in '"
+    rb"|\bAccess denied for user '[^'\n]{0,200}'@|\bWRONGTYPE Operation"
     rb"|\bInvalid `prisma\.|\.php on line \d"
-    rb"|\b[A-Z]:(?:\\{1,2}[\w .()-]{1,60}){1,12}\.(?:cs|vb|aspx?|config|json|xml|dll|exe|py|js|php|log|ini)\b"
+    # The home of a user may be that of the client, in instructions.
+    rb"|\b[A-Z]:(?!\\{1,2}(?:Users|path)\\)(?:\\{1,2}[\w .()-]{1,60}){1,12}"
+    rb"\.(?:cs|vb|aspx?|config|json|xml|dll|exe|py|js|php|log|ini)\b"
     rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
     # The folders of a server, and not those of a web site.
     rb"|(?<![\w./:-])/(?:etc|srv|var/(?:www|lib|log|task)|usr/(?:local|lib|share|src)|home/\w{1,60}|opt/\w{1,60})"

@@ -270,6 +270,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             for at, domain in enumerate((".api.example", "Api.Example", "example"))
         ],
     ),
+    "a user who is denied access": (
+        "errors/responses-do-not-disclose-internals",
+        [error(401, "Access denied for user 'demo'. Unknown column 'period'. Table 'usage' doesn't exist.")],
+    ),
+    "a file of the client on Windows": (
+        "errors/responses-do-not-disclose-internals",
+        [error(401, r"Read the key from C:\Users\you\key.json")],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
