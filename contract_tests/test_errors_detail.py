@@ -20,11 +20,12 @@ from contract_tests.wire.strict_json import objects
 
 EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
 MESSAGE = re.compile(  # of exceptions of common languages and libraries
-    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|Cannot read propert|\bis not a function\b"
+    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|Cannot read propert|\w\.\w+ is not a function$"
     r"|'NoneType' object|Object reference not set|nil pointer dereference|\barn:aws[\w-]*:|\bLINE \d+: "
-    r"|[Uu]ndefined (?:array key|index|method|variable)"
+    r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])"
 )
 MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env"}
+NAMES_OF_ENVIRONMENTS = {"stack", "env"}
 UNFINISHED = re.compile(  # a template, an escape, or the form of a value in a program
     r"(?<![/\w{])\{\{?\s*\w*\s*\}|\$\{|%[sd]\b|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);|[\ufffd\0-\x08\x0b-\x1f]"
     r"|^b['\"]|^[\[{].*[\]}]$|\bundefined$|^[a-z]\w*(?:\.[a-z]\w*)+$"
@@ -118,8 +119,14 @@ def test_errors_do_not_describe_an_exception(journal: Exchanges) -> Findings:
         described = EXCEPTION.search(_text(exchange)) or next(filter(None, map(MESSAGE.search, texts)), None)
         if described:
             yield Finding("the body describes an exception", exchange, actual=described[0])
-        elif names := sorted(name for name, value in members if value and name.lower() in MEMBERS_OF_EXCEPTIONS):
+        elif names := sorted(name for name, value in members if _is_of_an_exception(name, value)):
             yield Finding("the body has a member for an exception", exchange, actual=names[0])
+
+
+def _is_of_an_exception(name: str, value: object) -> bool:
+    """Whether a member describes an exception; `stack` and `env` may also be the name of an environment."""
+    is_name = isinstance(value, str) and re.fullmatch(r"[\w-]*", value)
+    return bool(value) and name.lower() in MEMBERS_OF_EXCEPTIONS - (NAMES_OF_ENVIRONMENTS if is_name else set())
 
 
 @advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")

@@ -278,6 +278,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-internals",
         [error(401, r"Read the key from C:\Users\you\key.json")],
     ),
+    "the name of an environment": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", env="production", stack="eu-1")],
+    ),
+    "a method that is not defined": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(405, "Undefined method POST: it is not a function of this resource.")],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
