@@ -27,8 +27,9 @@ MESSAGE = re.compile(  # of exceptions of common languages and libraries
 MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env"}
 NAMES_OF_ENVIRONMENTS = {"stack", "env"}
 UNFINISHED = re.compile(  # a template, an escape, or the form of a value in a program
-    r"(?<![/\w{])\{\{?\s*\w*\s*\}|\$\{|%[sd]\b|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);|[\ufffd\0-\x08\x0b-\x1f]"
-    r"|^b['\"]|^[\[{].*[\]}]$|\bundefined$|^[a-z]\w*(?:\.[a-z]\w*)+$"
+    r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)|(?<!\d)(?<!\d )%[sd]\b"
+    r"|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);|[\ufffd\0-\x08\x0b\x0c\x0e-\x1f]"
+    r"|^b['\"]|^\{.*\}$|^\[[\[{'\"].*\]$|(?<!\bis )\bundefined$|^[a-z]\w*(?:\.[a-z]\w*)+$"
 )
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
@@ -151,7 +152,10 @@ def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
 
 
 def _was_sent(text: str, exchange: Exchange) -> bool:
-    return text.encode(errors="replace") in request_bytes(exchange.request)
+    """Whether the request contains a text, or bytes that a server may replace by U+FFFD."""
+    sent = request_bytes(exchange.request)
+    is_replaced = text == "\ufffd" and re.search(rb"[\x80-\xff]|%[89A-Fa-f]", sent)
+    return text.encode(errors="replace") in sent or bool(is_replaced)
 
 
 def _is_encoded_twice(text: str) -> bool:

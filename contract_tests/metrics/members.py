@@ -13,11 +13,12 @@ SECRET = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|private_key|credential"
     r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?(?:_|$)"
 )
-PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]", "Invalid Date"}  # for another value
+PLACEHOLDERS = {"null", "None", "undefined", "NaN", "N/A", "[object Object]"}  # for another value
 PRINTED = re.compile(  # an object as a program prints it
     r"<[\w.]+ object at 0x\w+>|b'.*'|(?:\w+\.)+[A-Z]\w*@[0-9a-f]{5,8}|(?:datetime\.\w+|Decimal|UUID|ObjectId)\(.*\)"
 )
-NO_TIME = re.compile(r"0001-01-01|0000-00-00|1970-01-01T00:00:00")  # what a program prints for a time that is not set
+# A time that is not set, as programs print it.
+NO_TIME = re.compile(r"0001-01-01|0000-00-00|1970-01-01T00:00:00|Invalid Date$")
 INTERNAL_MEMBERS = {  # of databases and serializers
     "__v", "_class", "_rev", "_rid", "$type", "$oid", "$date", "$numberLong", "$numberDecimal",
     "hibernateLazyInitializer", "_sa_instance_state",

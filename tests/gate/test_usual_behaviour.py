@@ -286,6 +286,19 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/errors-do-not-describe-an-exception",
         [error(405, "Undefined method POST: it is not a function of this resource.")],
     ),
+    "a detail of two lines": ("errors/detail-is-plain-text", [error(401, "No key.\r\nSend one.")]),
+    "an example with a placeholder": (
+        "errors/detail-is-plain-text",
+        [error(401, "Send 'X-API-Key: {key}', or \"Authorization: Bearer ${TOKEN}\".")],
+    ),
+    "a detail with a code and an identifier": ("errors/detail-is-plain-text", [error(401, "[401] No key [req-8f2c]")]),
+    "undefined in prose": ("errors/detail-is-plain-text", [error(405, "The method POST is undefined")]),
+    "per cent before a word": ("errors/detail-is-plain-text", [error(401, "Utilisé à 100 %d'abord")]),
+    "a date of the client": ("errors/detail-is-plain-text", [error(401, "Invalid Date")]),
+    "a value of the client that is not UTF-8": (
+        "errors/detail-is-plain-text",
+        [entry('{"detail": "not known: \ufffd"}', 401, key="clé", at=1)],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
