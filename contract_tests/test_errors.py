@@ -291,7 +291,8 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
             if described := described_software(name, value):
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
         is_error = (exchange.status or 0) >= 400 and not exchange.abridged
-        if is_error and (version := SOFTWARE.search(exchange.body[:LARGEST_SEARCHED])):
+        version = SOFTWARE.search(exchange.body[:LARGEST_SEARCHED]) if is_error else None
+        if version and version[0] not in request_bytes(exchange.request):
             yield Finding("the body describes the software of the server", exchange, actual=version[0])
 
 

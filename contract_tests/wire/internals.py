@@ -81,10 +81,11 @@ SOFTWARE_FIELDS = frozenset(
     {"server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-generator", "x-powered-cms"}
     | {"x-owa-version", "microsoftsharepointteamservices", "x-php-version", "x-framework", "x-app-server"}
 )
-# The page or detail of an error may name the server that made it.
+# The page or detail of an error may name the server that made it. Plans and languages of clients have similar names.
 SOFTWARE = re.compile(
-    rb"(?i)\b(?:nginx|openresty|apache(?:-coyote| tomcat)?|microsoft-iis|jetty|wildfly|lighttpd|caddy|werkzeug|gunicorn"
-    rb"|uvicorn|aiohttp|kestrel|express|php|python|phusion passenger)[/ ]v?\d{1,3}\.\d[\w.-]{0,20}"
+    rb"(?i)(?<![\w/.-])(?:(?:nginx|openresty|apache(?:-coyote| tomcat)?|microsoft-iis|jetty|wildfly|lighttpd|caddy"
+    rb"|werkzeug|gunicorn|uvicorn|aiohttp|kestrel|phusion passenger)[/ ]"
+    rb"|(?:express|php|python)/)v?\d{1,3}\.\d[\w.-]{0,20}"
 )
 VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major version alone is not needlessly detailed
 

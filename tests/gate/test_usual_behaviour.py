@@ -299,6 +299,20 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/detail-is-plain-text",
         [entry('{"detail": "not known: \ufffd"}', 401, key="clé", at=1)],
     ),
+    "the program of the client": (
+        "errors/responses-do-not-disclose-versions",
+        [
+            entry(
+                '{"detail": "Python/3.11 aiohttp/3.9.1 is refused"}',
+                401,
+                at=1,
+                sent={"user-agent": "Python/3.11 aiohttp/3.9.1"},
+            ),
+            error(
+                401, "Your Express 5.0 plan ended. Our client needs PHP 8.1.", docs="https://docs.example/python/3.1/"
+            ),
+        ],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
