@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
+from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.http_lint import SINGLE, complaints
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NO_COOKIE, or_not_applicable
@@ -32,17 +33,24 @@ TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
 COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
 PLACEHOLDER = re.compile(
-    rb"^(?:undefined|None|NaN\w*|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$|\$\{\w*\}|\{\{.*\}\}"
+    rb"^(?:undefined|None|NaN(?:ms|s|%)?|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$"
+    rb"|\$\{\w{0,99}\}|\{\{[^{}]*\}\}"
 )
 URI_TEMPLATES = {"link", "link-template"}
+WITH_NONE = {"accept-ranges", "x-robots-tag", "x-permitted-cross-domain-policies"}  # "none" is one of their values
 
 
 @advisory("RFC 9110, section 5.5: a field value is that of its field; a field without a value is left out")
 def test_field_values_are_not_placeholders(journal: Exchanges) -> Findings:
-    """A field value SHOULD NOT be the text of a program for a missing value, such as `undefined` or `${VERSION}`."""
+    """A field value SHOULD NOT be the text of a program for a missing value, such as `undefined` or `${VERSION}`.
+
+    A text that the request contains is accepted.
+    """
     for exchange in journal:
         for name, value in exchange.fields:
-            if name.lower() not in URI_TEMPLATES and PLACEHOLDER.search(value):
+            part = PLACEHOLDER.search(value) if name.lower() not in URI_TEMPLATES else None
+            is_of_field = name.lower() in WITH_NONE and value == b"None"
+            if part and not is_of_field and part[0] not in request_bytes(exchange.request):
                 yield Finding(f"the value of {name} is a placeholder", exchange, actual=value)
 
 

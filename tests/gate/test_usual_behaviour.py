@@ -313,6 +313,17 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             ),
         ],
     ),
+    "None as a value of its field": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"accept-ranges": "None", "x-robots-tag": "None", "x-request-id": "NaNkWq3f"})],
+    ),
+    "a placeholder of the client": (
+        "http/field-values-are-not-placeholders",
+        [
+            entry(GOOD, at=1, sent={"X-Request-Id": "undefined"}, received={"x-request-id": "undefined"}),
+            entry("", 307, at=2, sent={"Referer": "/${page}"}, received={"location": "/usage/${page}"}),
+        ],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
