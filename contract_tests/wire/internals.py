@@ -48,10 +48,11 @@ FIELD_INTERNALS = re.compile(
     rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
     rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
 )
-DEBUG_FIELDS = re.compile(
-    r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail"
-    r"|(?:\w+-)?(?:backend|upstream|pod|hostname|instance|container|node)(?:-(?:server|name|id|host|addr))?$)"
+DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail)")
+MACHINE_FIELDS = re.compile(
+    r"(?i)x-(?:\w+-)?(?:backend|upstream|pod|hostname|instance|container|node)(?:-(?:server|name|id|host|addr))?$"
 )
+MACHINE = re.compile(rb"(?i)(?![0-9a-f-]+$)(?=.*[a-z])(?=.*[\d.-]).+")  # neither one word, nor an opaque identifier
 URL_FIELDS = re.compile(
     r"(?i)(?:(?:content-)?location|link|refresh|(?:x-)?sourcemap|set-cookie|report.*|content-security-policy.*)$"
 )
@@ -73,6 +74,8 @@ def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
     """
     if DEBUG_FIELDS.match(name):
         return re.match(rb"(?i)(?!(?:0|off|false|no|none)\s*$).+", value)
+    if MACHINE_FIELDS.match(name):
+        return MACHINE.fullmatch(value)
     return None if URL_FIELDS.match(name) else FIELD_INTERNALS.search(value)
 
 

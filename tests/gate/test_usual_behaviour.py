@@ -324,6 +324,20 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             entry("", 307, at=2, sent={"Referer": "/${page}"}, received={"location": "/usage/${page}"}),
         ],
     ),
+    "fields that name no machine": (
+        "errors/header-fields-do-not-disclose-internals",
+        [
+            entry(GOOD, at=at, received={name: value})
+            for at, (name, value) in enumerate(
+                {
+                    "x-instance-id": "550e8400-e29b-41d4-a716-446655440000",
+                    "x-node": "3",
+                    "x-upstream": "HIT",
+                    "x-container": "default",
+                }.items()
+            )
+        ],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
