@@ -102,7 +102,7 @@ ADDRESS = re.compile(
     rb"|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:]))"
     rb"|(?<![\w.-])(?P<name>localhost"
     rb"|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain|(?:rds|cache)\.amazonaws\.com)"
-    rb"|[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
+    rb"|(?!(?:code|error|id|no|number|port)\b)[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
     rb"(?:\]?:(?P<port>\d{1,5})\b)?"
 )
 # The cookie of a load balancer: the address and the port of a server, each in the order of a little-endian machine.

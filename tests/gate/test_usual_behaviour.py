@@ -338,6 +338,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             )
         ],
     ),
+    "a number after a colon": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "Error code:5432. Use port:8080.")],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
