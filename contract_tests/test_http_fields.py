@@ -25,10 +25,9 @@ OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".",
     "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": "(?i)allow-from",
 }  # fmt: skip
-ANY_SCRIPT = re.compile(r"(?i)\b(?:default|script)-src\s[^;]*(?:(?<=\s)\*(?=[\s;]|$)|'unsafe-eval')")
-UNQUOTED = re.compile(
-    r"(?i)(?:-src|frame-ancestors|base-uri|form-action)\s[^;]*?(?<=\s)(none|self|unsafe-[\w-]+)(?=[\s;]|$)"
-)
+SCRIPT_DIRECTIVES, ANY_SCRIPT = {"default-src", "script-src"}, {"*", "'unsafe-eval'"}
+WITH_SOURCES = re.compile(r"[a-z]+-src(?:-[a-z]+)?|frame-ancestors|base-uri|form-action")
+UNQUOTED = re.compile(r"none|self|unsafe-[\w-]+")
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
 COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
@@ -123,10 +122,19 @@ def test_content_security_policy_restricts_scripts(baseline_responses: Exchanges
     """
     stating = (each for each in baseline_responses if each.values("Content-Security-Policy"))
     for exchange in or_not_applicable(stating, "no response has Content-Security-Policy"):
-        if ANY_SCRIPT.search(policy := exchange.header("Content-Security-Policy")):
+        policy = exchange.header("Content-Security-Policy")
+        directives = _directives(policy)
+        unquoted = [source for _, sources in directives for source in sources if UNQUOTED.fullmatch(source)]
+        if any(name in SCRIPT_DIRECTIVES and ANY_SCRIPT & set(sources) for name, sources in directives):
             yield Finding("the policy allows any script", exchange, actual=policy)
-        elif keyword := UNQUOTED.search(policy):
-            yield Finding("a keyword has no quotation marks", exchange, expected=f"'{keyword[1]}'", actual=policy)
+        elif unquoted:
+            yield Finding("a keyword has no quotation marks", exchange, expected=f"'{unquoted[0]}'", actual=policy)
+
+
+def _directives(policy: str) -> list[tuple[str, list[str]]]:
+    """Return the names of the directives of a policy that list sources, in lower case, with these sources."""
+    directives = (directive.lower().split() or [""] for directive in re.split("[;,]", policy))
+    return [(name, sources) for name, *sources in directives if WITH_SOURCES.fullmatch(name)]
 
 
 @advisory("RFC 9110, section 16.3.2.1: names consist of letters, digits, - and .; some proxies drop others")
