@@ -9,7 +9,7 @@ import pytest
 
 from contract_tests import test_http_fields
 from contract_tests.wire.messages import Exchange, Request
-from tests.support.har import GOOD, Judged, entry
+from tests.support.har import GOOD, KEY, Judged, entry
 from tests.support.practice import DATE, NOSNIFF, ORIGIN, OTHER, allowing, error, refusing, validated, with_members
 
 USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -342,6 +342,17 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-private-addresses",
         [error(401, "Error code:5432. Use port:8080.")],
     ),
+    "ETags for each key and each origin": (
+        "cache/equal-bodies-have-one-etag",
+        [
+            entry(GOOD, at=at, key=key, sent={"Origin": origin}, received={"etag": f'"{at}"', "vary": "Origin"})
+            for at, (key, origin) in enumerate([(KEY, ORIGIN), (KEY, OTHER), ("har-key-0002-qwertz", OTHER)])
+        ],
+    ),
+    "a body that the client wants again": (
+        "cache/matching-etag-is-304",
+        [entry(GOOD, at=1, sent={"If-None-Match": '"1"', "Cache-Control": "no-cache"}, received={"etag": '"1"'})],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
@@ -359,6 +370,12 @@ def test_usual_behaviour_is_not_reported(name: str, judge_entries: Callable[...,
 def test_one_allowed_origin_is_not_reported(judge_entries: Callable[..., Judged]) -> None:
     judged = judge_entries(*(allowing(ORIGIN, at, ORIGIN) for at in (0, 1)))
     assert judged["cache/allowed-origin-has-vary"].outcome == "not applicable"
+
+
+def test_304_without_a_vary_of_two_compressing_servers_is_not_reported(judge_entries: Callable[..., Judged]) -> None:
+    served = entry(GOOD, received={"etag": '"1"', "vary": "Accept-Encoding, accept-encoding"})
+    not_modified = entry("", 304, at=1, sent={"If-None-Match": '"1"'}, received={"etag": '"1"'})
+    assert judge_entries(served, not_modified)["cache/304-has-the-fields-for-caches"].outcome == "held"
 
 
 def test_pragma_is_not_reported() -> None:
