@@ -19,7 +19,11 @@ PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a r
 # Values that state that a cache stored the response; "hit-for-pass" states that it did not.
 STORED = {"Age": "[1-9]", "X-Cache": r"(?i)(?:^|,\s*)(?:tcp_(?:mem_)?)?hit(?![\w-]|\s+for\b)"}
 # Cookies that a proxy adds to each response, after its own cache.
-COOKIE_OF_A_PROXY = re.compile(r"(?i)__cf|_cfuvid|cf_|aws[ae]lb|ak_|bm_|_abck|incap_|visid_incap|nlbi_|arraffinity")
+COOKIE_OF_A_PROXY = re.compile(
+    r"(?i)__cf|_cfuvid|cf_|aws[ae]lb|ak_|bm_|_abck|incap_|visid_incap|nlbi_|arraffinity|tipmix=|x-ms-routing-name="
+    r"|aslbsa|applicationgatewayaffinity|gclb=|bigipserver|ts[0-9a-f]{6,8}=|nsc_|citrix_ns_id|cookiesession1=|acw_tc="
+    r"|datadome=|ingresscookie=|serverid="
+)
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 
 
@@ -40,13 +44,15 @@ def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal
 def test_translations_have_vary(journal: Exchanges) -> Findings:
     """A response with status 404 and a translated `detail` SHOULD have `Vary: Accept-Language`.
 
-    It is translated if it differs from the one of all such responses to requests without Accept-Language.
+    It is translated if it differs from the one of all such responses to requests without Accept-Language, which are
+    for two paths or more.
     """
     unknown = [each for each in journal if each.status == 404 and not each.abridged and _detail(each)]
-    usual = {_detail(each) for each in unknown if not each.request.values("Accept-Language")}
+    without_language = [each for each in unknown if not each.request.values("Accept-Language")]
+    usual = {_detail(each) for each in without_language}
     in_a_language = [each for each in unknown if each.request.values("Accept-Language")]
-    if len(usual) != 1:
-        raise NotApplicable("the responses with status 404 do not have the same detail")
+    if len(usual) != 1 or len({_path(each) for each in without_language}) == 1:
+        raise NotApplicable("the responses with status 404 to several paths do not have the same detail")
     for exchange in or_not_tested(in_a_language, "no response with status 404 is to a request with Accept-Language"):
         is_stored = "no-store" not in exchange.header("Cache-Control").lower()
         varies = {"accept-language", "*"} & set(_items(exchange, "Vary"))
@@ -57,8 +63,11 @@ def test_translations_have_vary(journal: Exchanges) -> Findings:
 
 def _detail(exchange: Exchange) -> str:
     """Return the detail of a response, without the target of its request."""
-    path = exchange.request.target.partition(b"?")[0].decode("latin-1")
-    return str(exchange.object.get("detail") or "").replace(path, "")
+    return str(exchange.object.get("detail") or "").replace(_path(exchange), "")
+
+
+def _path(exchange: Exchange) -> str:
+    return exchange.request.target.partition(b"?")[0].decode("latin-1")
 
 
 @advisory("Fetch standard, CORS protocol and HTTP caches: Vary names Origin where the allowed origin depends on it")
@@ -258,8 +267,8 @@ def test_cookies_are_not_shared_by_caches(journal: Exchanges) -> Findings:
 
     `Cache-Control` may exclude the field by its name. A proxy may add its own cookies after its cache.
     """
-    setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
-    for exchange in or_not_applicable(setting, NO_COOKIE):
+    stored = (each for each in journal if each.request.method in {"GET", "HEAD"})
+    for exchange in or_not_applicable((each for each in stored if each.values("Set-Cookie")), NO_COOKIE):
         own = [each for each in exchange.values("Set-Cookie") if not COOKIE_OF_A_PROXY.match(each.strip())]
         is_excluded = "set-cookie" in exchange.header("Cache-Control").lower() or "*" in _items(exchange, "Vary")
         if own and not is_excluded and _allows_sharing(exchange, "Cache-Control"):

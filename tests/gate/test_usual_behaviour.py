@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from contract_tests import test_http_fields
+from contract_tests import test_cache, test_http_fields
 from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.not_tested import NotApplicable
 from tests.support.har import GOOD, KEY, Judged, entry
 from tests.support.practice import DATE, NOSNIFF, ORIGIN, OTHER, allowing, error, refusing, validated, with_members
 
@@ -353,6 +355,18 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/matching-etag-is-304",
         [entry(GOOD, at=1, sent={"If-None-Match": '"1"', "Cache-Control": "no-cache"}, received={"etag": '"1"'})],
     ),
+    "the cookies of load balancers": (
+        "cache/cookies-are-not-shared-by-caches",
+        [
+            entry(
+                GOOD if method == "GET" else "",
+                method=method,
+                at=1,
+                received={"set-cookie": cookies, "cache-control": "public, max-age=9", "vary": "X-API-Key"},
+            )
+            for method, cookies in {"GET": "GCLB=a\nTS01ab23cd=b", "OPTIONS": "a=b"}.items()
+        ],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
@@ -376,6 +390,18 @@ def test_304_without_a_vary_of_two_compressing_servers_is_not_reported(judge_ent
     served = entry(GOOD, received={"etag": '"1"', "vary": "Accept-Encoding, accept-encoding"})
     not_modified = entry("", 304, at=1, sent={"If-None-Match": '"1"'}, received={"etag": '"1"'})
     assert judge_entries(served, not_modified)["cache/304-has-the-fields-for-caches"].outcome == "held"
+
+
+@pytest.mark.parametrize(("paths", "are_reported"), [("/a", False), ("/a /b", True)])
+def test_details_of_one_path_are_not_compared_with_translations(paths: str, are_reported: bool) -> None:
+    def unknown(path: str, *fields: tuple[bytes, bytes]) -> Exchange:
+        body = b'{"detail": "Page %s was not found"}' % (b"b" if fields else b"a")
+        typed = (("Content-Type", b"application/json"),)
+        return Exchange(Request("GET", path.encode(), fields), 404, fields=typed, payload=body)
+
+    exchanges = [*map(unknown, paths.split()), unknown("/c", (b"Accept-Language", b"de"))]
+    with nullcontext() if are_reported else pytest.raises(NotApplicable):
+        assert list(test_cache.test_translations_have_vary(exchanges))
 
 
 def test_pragma_is_not_reported() -> None:
