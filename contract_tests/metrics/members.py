@@ -23,7 +23,7 @@ INTERNAL_MEMBERS = {  # of databases and serializers
     "__v", "_class", "_rev", "_rid", "$type", "$oid", "$date", "$numberLong", "$numberDecimal",
     "hibernateLazyInitializer", "_sa_instance_state",
 }  # fmt: skip
-ENDS = re.compile(r"(?:^|_)(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)$")
+ENDS = re.compile(r"^(?:(?:api_)?key_)?(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)$")
 HAPPENED = re.compile(r"(?:^|_)(?:created|updated|generated|modified|computed|refreshed|last_\w+)_at$|^as_of$")
 TIME = re.compile(r"(?:_(?:at|date|time|timestamp)|^(?:date|timestamp|as_of))$")
 
@@ -47,7 +47,7 @@ def is_time(name: str) -> bool:
 
 
 def ends(name: str) -> bool:
-    """Whether a member's name is that of the time at which something ends, such as `expires_at`."""
+    """Whether a member's name is that of the time at which a key or a period ends, such as `expires_at`."""
     return ENDS.search(WORD_BORDER.sub("_", name).lower()) is not None
 
 

@@ -367,6 +367,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             for method, cookies in {"GET": "GCLB=a\nTS01ab23cd=b", "OPTIONS": "a=b"}.items()
         ],
     ),
+    "a trial and a credit that ended": (
+        "schema/times-of-expiry-are-in-the-future",
+        [with_members(trial_expires_at="2020-01-01T00:00:00Z", credits=[{"expires_at": "2020-01-01T00:00:00Z"}])],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
