@@ -21,7 +21,7 @@ from contract_tests.support.findings import Finding, Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
 from contract_tests.support.token_bucket import remaining_above_burst
-from contract_tests.wire.internals import is_internal
+from contract_tests.wire.internals import is_internal, is_loopback
 from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
@@ -252,12 +252,18 @@ def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Findin
     "addresses are blocked",
     repeats=["consistency/top-domains-are-normalized"],
 )
-def test_top_domains_are_not_internal(usage_metrics: list[UsageMetrics]) -> Findings:
-    """A `domain` SHOULD NOT be a host of an internal network, such as 169.254.169.254, which describes a machine."""
+def test_top_domains_are_not_internal(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
+    """A `domain` SHOULD NOT be a host of an internal network.
+
+    An example is 169.254.169.254, at which a cloud describes a machine. This machine itself is accepted if the
+    deployment has a loopback address.
+    """
+    is_local = is_loopback(gate.settings.target.host)
     for metrics, domains in _with_domains(usage_metrics):
         for index, (domain, _) in enumerate(domains):
-            if is_internal(domain.removeprefix("[").removesuffix("]")):
-                member, problem = f"top_domains/{index}/domain", "the service fetches from its own network"
+            host = domain.removeprefix("[").removesuffix("]")
+            if is_internal(host) and not (is_local and is_loopback(host)):
+                member, problem = f"top_domains/{index}/domain", "a domain is a host of an internal network"
                 yield member_finding(metrics, member, problem, "a host of the Internet", domain)
 
 

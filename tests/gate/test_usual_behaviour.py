@@ -408,6 +408,12 @@ def test_details_of_one_path_are_not_compared_with_translations(paths: str, are_
         assert list(test_cache.test_translations_have_vary(exchanges))
 
 
+def test_domains_of_a_deployment_for_development_are_not_reported(judge_entries: Callable[..., Judged]) -> None:
+    served = with_members(top_domains=[{"domain": "localhost", "requests": 900}])
+    served["request"]["url"] = "http://127.0.0.1:8080/usage"
+    assert judge_entries(served)["consistency/top-domains-are-not-internal"].outcome == "held"
+
+
 def test_pragma_is_not_reported() -> None:
     fields = (("Pragma", b"no-cache"), ("Cache-Control", b"no-store"))
     exchange = Exchange(Request("GET", b"/usage", ()), 200, fields=fields, ending="complete")
