@@ -371,6 +371,7 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "schema/times-of-expiry-are-in-the-future",
         [with_members(trial_expires_at="2020-01-01T00:00:00Z", credits=[{"expires_at": "2020-01-01T00:00:00Z"}])],
     ),
+    "an application's code of a success": ("errors/errors-have-the-status-of-one", [with_members(code=450)]),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
