@@ -90,13 +90,13 @@ def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
     "OWASP HTTP Headers Cheat Sheet: fields that browsers have removed, because some of them did harm; "
     "RFC 9111, section 5.5: Warning is obsolete"
 )
-def test_fields_are_not_obsolete(baseline_responses: Exchanges) -> Findings:
+def test_fields_are_not_obsolete(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`.
 
     It SHOULD NOT begin `Warning` with the code of a cache: 110 to 113, or 214. Nor does `X-Frame-Options` have
     `ALLOW-FROM`.
     """
-    for exchange in baseline_responses:
+    for exchange in journal:
         for name, values in OBSOLETE_FIELDS.items():
             value = exchange.header(name)
             if re.search(values, value):

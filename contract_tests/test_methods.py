@@ -150,10 +150,13 @@ def test_trace_is_refused(client: Gate) -> Findings:
         yield status_finding(exchange, "405 or 501")
 
 
-@advisory("RFC 9110, section 9.1: a server responds with 501 to a method that it does not know", needs=NEEDS_VALID_KEY)
+@advisory(
+    "RFC 9110, section 9.1: methods are case-sensitive, and a method that a server does not know gets 501",
+    needs=NEEDS_VALID_KEY,
+)
 def test_unknown_method_is_refused(client: Gate) -> Findings:
-    """A response to FETCH, a method that no standard defines, SHOULD NOT have a 2xx status."""
-    exchange = client.send(client.main, "by FETCH", method="FETCH", new_connection=True)
+    """A response to `Get` SHOULD NOT have a 2xx status: the case of a method matters, so this is another one than GET."""
+    exchange = client.send(client.main, "by Get", method="Get", new_connection=True)
     if exchange.status in SUCCESSES:
         yield status_finding(exchange, "501 or 405")
 
