@@ -236,7 +236,7 @@ def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
             yield Finding(f"{exchange.excerpt(name)} is in the future", exchange, actual=text)
 
 
-@advisory("OWASP Secrets Management Cheat Sheet, lifecycle: what has expired is refused, or its time is wrong")
+@advisory("OWASP Secrets Management Cheat Sheet, lifecycle: a secret that has expired is refused")
 def test_times_of_expiry_are_in_the_future(ok_responses: Exchanges) -> Findings:
     """The time at which something ends SHOULD NOT be more than a minute before `Date`.
 

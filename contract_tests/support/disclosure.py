@@ -41,7 +41,7 @@ def is_encoded_in(value: bytes, key: Credential) -> bool:
     return len(value) >= len(key.value) and bool(_searched(value).forms_of(key.text))
 
 
-@lru_cache(maxsize=1024)  # most values are those of many responses
+@lru_cache(maxsize=1024)  # most values recur in many responses
 def _searched(value: bytes) -> SearchedText:
     return SearchedText(value.decode("utf-8", "backslashreplace"))
 
