@@ -89,7 +89,10 @@ def test_each_coding_has_its_own_etag(all_ok_responses: Exchanges) -> Findings:
             return
 
 
-@advisory("RFC 9110, section 8.8.3.1: an entity tag is that of a representation, so that a client can keep its copy")
+@advisory(
+    "RFC 9110, section 8.8.3.1: an entity tag is that of a representation, so that a client can keep its copy",
+    repeats=["cache/etag-is-well-formed"],
+)
 def test_equal_bodies_have_one_etag(journal: Exchanges) -> Findings:
     """200 responses to GET of one target and key, with the same body in the same form, SHOULD have the same `ETag`.
 
