@@ -151,11 +151,11 @@ def test_trace_is_refused(client: Gate) -> Findings:
 
 
 @advisory(
-    "RFC 9110, section 9.1: methods are case-sensitive, and a method that a server does not know gets 501",
+    "RFC 9110, section 9.1: methods are case-sensitive; one that a server does not know gets 501",
     needs=NEEDS_VALID_KEY,
 )
 def test_unknown_method_is_refused(client: Gate) -> Findings:
-    """A response to `Get` SHOULD NOT have a 2xx status: the case of a method matters, so this is another one than GET."""
+    """A response to the method `Get`, which is another one than GET, SHOULD NOT have a 2xx status."""
     exchange = client.send(client.main, "by Get", method="Get", new_connection=True)
     if exchange.status in SUCCESSES:
         yield status_finding(exchange, "501 or 405")
