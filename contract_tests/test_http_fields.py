@@ -184,7 +184,8 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
 
     `Secure` is also needed beside `SameSite=None`. A cookie without a value is one that the response deletes.
-    `SameSite` has a known value. `Domain` is the host of the deployment, or a domain that contains it.
+    `SameSite` has a known value. `Domain` is the host of the deployment, or a domain that contains it. A cookie whose
+    name begins with `__Host-` has no `Domain`.
     """
     host = gate.settings.target.host.lower()
     usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
@@ -196,7 +197,9 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
             key.lower(): each.strip('" ').lower() for key, _, each in (part.partition("=") for part in attributes)
         }
         domain = values.get("domain", "").removeprefix(".")
-        if value.strip('"') and domain and not f".{host}".endswith(f".{domain}"):
+        if domain and name.lower().startswith("__host-"):
+            yield Finding("a cookie for one host has a Domain", exchange, actual=f"{name}, Domain={domain}")
+        elif value.strip('"') and domain and not f".{host}".endswith(f".{domain}"):
             yield Finding("a cookie is for another host", exchange, expected=host, actual=domain)
         stated = values.keys() - ({"samesite"} if values.get("samesite") not in SAME_SITE else set())
         needed = usual | {"secure"} if values.get("samesite") == "none" else usual

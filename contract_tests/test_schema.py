@@ -62,6 +62,7 @@ CHECK_NAMES = (
 CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
+TIMES_OF_METRICS = {"generated_at", "computed_at", "as_of"}
 DATE_PARTS = (range(1900, 2200), range(1, 13), range(1, 32))
 DATE = re.compile(r"/Date\(\d|\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
@@ -229,11 +230,23 @@ def _is_list_of_parts(value: object) -> bool:
 def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
     """The time at which something happened SHOULD NOT be more than a minute after `Date`.
 
-    It is a text of a member whose name states that, such as `updated_at`.
+    It is a text of a member whose name states that, such as `updated_at`. If `total` changes, the time of the metrics,
+    such as `generated_at`, does not stay a minute or more before `Date`.
     """
+    totals: dict[tuple[object, ...], Exchange] = {}
     for exchange, name, text in _members(ok_responses):
-        if isinstance(text, str) and happened(name) and _seconds_of(text) > made_at(exchange) + CLOCKS_DIFFER:
+        stated = _seconds_of(text) if isinstance(text, str) and happened(name) else 0.0
+        if not stated:
+            continue
+        age = made_at(exchange) - stated
+        if age < -CLOCKS_DIFFER:
             yield Finding(f"{exchange.excerpt(name)} is in the future", exchange, actual=text)
+        elif age > CLOCKS_DIFFER and name in TIMES_OF_METRICS:
+            first = totals.setdefault((name, text, exchange.request.credential), exchange)
+            if first.object.get("total") != exchange.object.get("total"):
+                problem = f"{exchange.excerpt(name)} remains the same, and total changes"
+                yield Finding(problem, exchange, related=(first,), actual=text)
+                return
 
 
 @advisory("OWASP Secrets Management Cheat Sheet, lifecycle: a secret that has expired is refused")

@@ -170,6 +170,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             )
         ],
     ),
+    "a time without an offset": (
+        "schema/past-times-are-in-the-past",
+        [with_members(generated_at="monthly", as_of="2026-01-01"), validated(12343, 2)],
+    ),
     "a template": ("schema/texts-are-not-placeholders", [with_members(note="{name} has [3] rows")]),
     "a detail in French": ("errors/detail-is-plain-text", [error(401, "Clé non reconnue : réessayez")]),
     "a policy for an API": (

@@ -55,6 +55,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/closing-is-announced",
     "http/coding-is-used-only-where-it-is-accepted",
     "http/connections-are-kept",
+    "http/date-is-the-current-time",
     "methods/head-matches-get",
     "http/headers-are-well-formed",
     "http/lengths-are-stated",
