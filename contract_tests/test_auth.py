@@ -109,7 +109,7 @@ def test_similar_key_is_refused(client: Gate, ok_responses: Exchanges) -> Findin
     shown = sorted({text for text in texts if wrong_keys.SENDABLE.fullmatch(text)})
     similar = [
         *wrong_keys.changed(client.main),
-        *wrong_keys.of_further_keys(client.keys),
+        *wrong_keys.altered(client.keys),
         *((wrong_keys.mixed(*client.keys[:2]),) if len(client.keys) > 1 else ()),
         *wrong_keys.near(client.main),
         *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),

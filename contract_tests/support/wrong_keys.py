@@ -105,7 +105,7 @@ def near(key: Credential) -> list[Credential]:
     return [candidate for text, candidate in distinct.items() if text not in {b"", value}]
 
 
-def of_further_keys(keys: Sequence[Credential]) -> Iterator[Credential]:
+def altered(keys: Sequence[Credential]) -> Iterator[Credential]:
     """Yield the second key, or the only one, in another case, and the last further key without its last character."""
     variants = (_in_other_case(keys[:2][-1]), *map(_cut, keys[1:][-1:]))
     return (variant for variant in variants if variant.value)
