@@ -10,7 +10,7 @@ import pytest
 from contract_tests.metrics.view import UsageMetrics, with_members
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, Findings, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, field_finding, report, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import advisory, documented, specified
@@ -154,7 +154,7 @@ def test_304_has_no_metadata_of_a_body(journal: Exchanges) -> Findings:
     for exchange in or_not_applicable(not_modified, "no response has status 304"):
         for name in BODY_FIELDS:
             if exchange.values(name):
-                yield Finding(f"a 304 response has {name}", exchange, actual=exchange.header(name))
+                yield field_finding(exchange, name, f"a response with status 304 has {name}")
 
 
 @advisory(
@@ -205,8 +205,7 @@ def test_matching_etag_is_304(all_ok_responses: Exchanges) -> Findings:
             continue
         tag = exchange.header("ETag").removeprefix("W/")  # the comparison is the weak one
         if ENTITY_TAG.fullmatch(tag) and tag.encode("latin-1") in b",".join(exchange.request.values("If-None-Match")):
-            actual = exchange.header("ETag")
-            yield Finding("the client has this body, and receives it again", exchange, expected="304", actual=actual)
+            yield field_finding(exchange, "ETag", "the client has this body, and receives it again", "304")
 
 
 @specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
@@ -233,7 +232,7 @@ def test_304_has_the_fields_for_caches(gate: Gate, ok_responses: Exchanges, jour
         of_key = [each for each in ok_responses if each.request.credential == exchange.request.credential]
         modified = [each for each in of_key if each.status == 200]
         for name in ("Cache-Control", "Vary"):
-            stated = [set(re.split(r"[\s,]+", each.header(name).lower())) - {""} for each in modified]
+            stated = [{item.lower() for item in each.items(name)} for each in modified]
             if modified and all(each - {"accept-encoding"} for each in stated) and not exchange.values(name):
                 yield Finding(f"a response with status 304 has no {name}", exchange, related=(modified[0],))
 

@@ -15,8 +15,8 @@ from contract_tests.support.findings import (
     Finding,
     Findings,
     body_findings,
+    field_finding,
     json_findings,
-    media_type_finding,
     status_finding,
 )
 from contract_tests.support.gate import HEALTH, OPERATION, Gate
@@ -35,16 +35,17 @@ from contract_tests.wire.internals import (
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
+    ERRORS,
     IDENTIFIER_FIELDS,
     SERVER_ERRORS,
     Credential,
     Exchange,
     Exchanges,
     kept_whole,
+    with_field,
 )
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
-NOT_JSON = "the media type is not JSON in UTF-8"
 DIALOG_SCHEMES = {"basic", "digest", "negotiate", "ntlm"}  # for which browsers open a dialog
 OTHER_ERRORS = {404, 405, 406, 415}
 LARGEST_SEARCHED = 1 << 16  # bytes of a body
@@ -78,7 +79,7 @@ def test_every_auth_error_has_a_detail(gate: Gate, documented_errors: object, jo
             if exchange.is_json:
                 yield from body_findings(OPERATION, exchange, "documented")
             else:
-                yield media_type_finding(exchange, NOT_JSON)
+                yield field_finding(exchange, "Content-Type", "the media type is not JSON", "application/json")
 
 
 @documented(
@@ -107,7 +108,8 @@ def test_other_errors_have_a_detail(missing_key_responses: object, journal: Exch
             actual = exchange.beginning or "an empty body"
             yield Finding("the body is not JSON with a detail text", exchange, actual=actual)
         elif is_whole and exchange.media_type and not exchange.is_json:
-            yield media_type_finding(exchange, "the body is JSON, and Content-Type does not state that")
+            problem = "the body is JSON, and Content-Type does not state that"
+            yield field_finding(exchange, "Content-Type", problem, "application/json")
 
 
 @advisory(
@@ -166,15 +168,14 @@ def test_responses_do_not_disclose_keys(gate: Gate, baseline_responses: Exchange
         for key in gate.settings.keys:
             if key in whole:
                 yield Finding(f"the response discloses {key.label}", exchange)
-            elif exchange.status in CLIENT_ERRORS | SERVER_ERRORS and _is_half_disclosed(key, exchange):
+            elif exchange.status in ERRORS and _is_half_disclosed(key, exchange):
                 yield Finding(f"the response discloses half of {key.label}", exchange)
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and histories keep URLs")
 def test_redirects_do_not_contain_keys(gate: Gate, journal: Exchanges) -> Findings:
     """A `Location` field MUST NOT contain a key that the target of the request did not contain."""
-    located = (exchange for exchange in journal if exchange.values("Location"))
-    for exchange in or_not_applicable(located, "no response has Location"):
+    for exchange in with_field(journal, "Location"):
         location = unquote_to_bytes(exchange.header("Location").encode("latin-1"))
         target = unquote_to_bytes(exchange.request.target)
         for key in _distinctive_keys(gate):
@@ -290,7 +291,7 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
         for name, value in exchange.fields:
             if described := described_software(name, value):
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
-        is_error = (exchange.status or 0) >= 400 and not exchange.abridged
+        is_error = exchange.status in ERRORS and not exchange.abridged
         version = SOFTWARE.search(exchange.body[:LARGEST_SEARCHED]) if is_error else None
         if version and version[0] not in request_bytes(exchange.request):
             yield Finding("the body describes the software of the server", exchange, actual=version[0])
@@ -321,7 +322,7 @@ def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchan
 
 def _named_servers(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]]:
     """Yield the servers that the body of an error, or an undocumented member of another body, names."""
-    if (exchange.status or 0) >= 400:
+    if exchange.status in ERRORS:
         texts = {"the body": exchange.body[:LARGEST_SEARCHED]}
     else:
         others = {name: value for name, value in exchange.object.items() if name not in gate.members}

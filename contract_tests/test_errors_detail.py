@@ -14,7 +14,7 @@ from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
 from contract_tests.wire.connection import request_bytes
-from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, ERRORS, SUCCESSES, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
@@ -50,7 +50,7 @@ STATUS_MEMBERS = {
 @pytest.fixture
 def detailed(journal: Exchanges) -> Exchanges:
     """The errors that have a detail; NotApplicable without any."""
-    errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
+    errors = (each for each in journal if each.status in ERRORS and not each.abridged)
     return list(or_not_applicable((each for each in errors if _text(each)), "no error has a detail"))
 
 
@@ -113,7 +113,7 @@ def test_errors_do_not_describe_an_exception(journal: Exchanges) -> Findings:
 
     Nor should `detail` contain the name of an exception, such as `KeyError`.
     """
-    errors = (each for each in journal if (each.status or 0) >= 400 and each.is_json and not each.abridged)
+    errors = (each for each in journal if each.status in ERRORS and each.is_json and not each.abridged)
     for exchange in or_not_applicable(errors, "no error has a JSON body"):
         members = [member for each in objects(exchange.json.value) for member in each.items()]
         texts = (text for _, text in members if isinstance(text, str))
@@ -211,7 +211,7 @@ def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findin
     """
     for exchange in journal:
         body = exchange.object if exchange.status in SUCCESSES else {}
-        is_elsewhere = exchange.request.target.partition(b"?")[0] != gate.path.encode()
+        is_elsewhere = exchange.request.path != gate.path.encode()
         statuses = [value for name, known in STATUS_MEMBERS.items() if (value := body.get(name)) in [*known]]
         has_failed = body.get("success") is False or any(status >= 400 for status in statuses)
         error = body.get("error")

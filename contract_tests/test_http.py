@@ -10,7 +10,15 @@ import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, Findings, incomplete_finding, report, status_finding, unless_200
+from contract_tests.support.findings import (
+    Finding,
+    Findings,
+    field_finding,
+    incomplete_finding,
+    report,
+    status_finding,
+    unless_200,
+)
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
@@ -201,7 +209,7 @@ def test_identity_is_not_a_content_coding(baseline_responses: Exchanges) -> Find
     """`Content-Encoding` SHOULD NOT be `identity`."""
     for exchange in baseline_responses:
         if "identity" in exchange.header("Content-Encoding").lower():
-            yield Finding("Content-Encoding names identity", exchange, actual=exchange.header("Content-Encoding"))
+            yield field_finding(exchange, "Content-Encoding", "Content-Encoding names identity")
 
 
 @advisory(

@@ -6,13 +6,14 @@ import re
 
 import pytest
 
-from contract_tests.support.findings import Finding, Findings
+from contract_tests.support.findings import Finding, Findings, field_finding
 from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.support.rules import advisory
 from contract_tests.wire.internals import is_loopback
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange, Exchanges
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
+ALLOW_ORIGIN, ALLOW_HEADERS = "Access-Control-Allow-Origin", "Access-Control-Allow-Headers"
 ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
 SERIALIZED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 # An application on a phone has such an origin without a port.
@@ -39,7 +40,7 @@ def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchang
         if not _allows_its_origin(exchange):
             problem = "the error does not allow the origin that 200 responses allow"
             related = (allowing[_origin(exchange)],)
-            yield Finding(problem, exchange, related=related, expected="Access-Control-Allow-Origin")
+            yield Finding(problem, exchange, related=related, expected=ALLOW_ORIGIN)
 
 
 @advisory("Fetch standard, CORS preflight: it has no credentials, and needs a 2xx status that allows the header fields")
@@ -48,18 +49,15 @@ def test_preflight_succeeds(gate: Gate, allowing: dict[bytes, Exchange], journal
 
     A preflight has no key. It may be throttled.
     """
-    judged = (each for each in journal if each.status != 429)
-    preflights = (each for each in judged if each.request.values("Access-Control-Request-Method"))
-    without_key = (each for each in preflights if each.request.method == "OPTIONS" and not each.request.credential)
+    without_key = (each for each in _preflights(journal) if each.status != 429 and not each.request.credential)
     for exchange in or_not_tested(without_key, "no preflight is among the exchanges"):
         if exchange.status not in SUCCESSES or not _allows_its_origin(exchange):
             expected, related = "2xx with Access-Control-Allow-Origin", tuple(allowing.values())[:1]
             problem = "the preflight of a request that is allowed fails"
             yield Finding(problem, exchange, related=related, expected=expected, actual=exchange.outcome)
-        elif not {gate.key_header.lower(), "*"} & _allowed_fields(exchange):
+        elif not {gate.key_header.lower(), "*"} & {name.lower() for name in exchange.items(ALLOW_HEADERS)}:
             problem = f"the preflight does not allow the header {gate.key_header}"
-            actual = exchange.header("Access-Control-Allow-Headers") or "no Access-Control-Allow-Headers"
-            yield Finding(problem, exchange, expected=gate.key_header, actual=actual)
+            yield field_finding(exchange, ALLOW_HEADERS, problem, gate.key_header)
 
 
 @advisory(
@@ -68,26 +66,26 @@ def test_preflight_succeeds(gate: Gate, allowing: dict[bytes, Exchange], journal
 )
 def test_allowed_request_has_a_readable_response(all_ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A 200 response SHOULD have Access-Control-Allow-Origin if a CORS preflight allows the origin of its request."""
-    preflights = [each for each in journal if each.request.values("Access-Control-Request-Method")]
-    preflights = [each for each in preflights if each.request.method == "OPTIONS" and each.status in SUCCESSES]
-    allowing = {_origin(each): each for each in preflights if _allows_its_origin(each)}
+    successful = (each for each in _preflights(journal) if each.status in SUCCESSES)
+    allowing = {_origin(each): each for each in successful if _allows_its_origin(each)}
     of_pages = (exchange for exchange in all_ok_responses if _origin(exchange) in allowing)
     for exchange in or_not_applicable(of_pages, "no 200 response is to an origin that a preflight allows"):
-        if not exchange.values("Access-Control-Allow-Origin"):
+        if not exchange.values(ALLOW_ORIGIN):
             problem, related = "the response allows no origin, and the preflight does", (allowing[_origin(exchange)],)
-            yield Finding(problem, exchange, related=related, expected="Access-Control-Allow-Origin")
+            yield Finding(problem, exchange, related=related, expected=ALLOW_ORIGIN)
+
+
+def _preflights(journal: Exchanges) -> Exchanges:
+    options = (each for each in journal if each.request.method == "OPTIONS")
+    return [exchange for exchange in options if exchange.request.values("Access-Control-Request-Method")]
 
 
 def _origin(exchange: Exchange) -> bytes:
     return b", ".join(exchange.request.values("Origin"))
 
 
-def _allowed_fields(exchange: Exchange) -> set[str]:
-    return {name.strip().lower() for name in exchange.header("Access-Control-Allow-Headers").split(",")}
-
-
 def _allows_its_origin(exchange: Exchange) -> bool:
-    return exchange.header("Access-Control-Allow-Origin").encode("latin-1") in {b"*", _origin(exchange)}
+    return exchange.header(ALLOW_ORIGIN).encode("latin-1") in {b"*", _origin(exchange)}
 
 
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
@@ -97,10 +95,10 @@ def test_credentials_are_not_allowed_for_any_origin(journal: Exchanges) -> Findi
     for exchange in or_not_tested(of_pages, "no request has an Origin"):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
         foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
-        allowed = exchange.header("Access-Control-Allow-Origin")
+        allowed = exchange.header(ALLOW_ORIGIN)
         with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
         if with_credentials and allowed in {"*", *foreign}:
-            yield Finding("pages of any origin may send credentials", exchange, actual=allowed)
+            yield field_finding(exchange, ALLOW_ORIGIN, "pages of any origin may send credentials")
 
 
 @advisory(
@@ -115,15 +113,15 @@ def test_allowed_origin_is_one_origin(gate: Gate, journal: Exchanges) -> Finding
     other pages are allowed as well.
     """
     is_local = is_loopback(gate.settings.target.host)
-    allows_others = any(each.header("Access-Control-Allow-Origin") in {"*", OTHER_ORIGIN} for each in journal)
+    allows_others = any(each.header(ALLOW_ORIGIN) in {"*", OTHER_ORIGIN} for each in journal)
     usual = [each for each in journal if all(map(ORIGIN.fullmatch, each.request.values("Origin")))]
-    allowing = (each for each in usual if each.values("Access-Control-Allow-Origin"))
+    allowing = (each for each in usual if each.values(ALLOW_ORIGIN))
     for exchange in or_not_applicable(allowing, "no response allows an origin"):
-        allowed = exchange.header("Access-Control-Allow-Origin")
+        allowed = exchange.header(ALLOW_ORIGIN)
         is_of_request = allowed.encode("latin-1") in exchange.request.values("Origin")
         if allowed == "*" or (is_of_request and (allowed != "null" or allows_others)):
             continue
         if not SERIALIZED_ORIGIN.fullmatch(allowed):
-            yield Finding("Access-Control-Allow-Origin is not one origin", exchange, actual=allowed)
+            yield field_finding(exchange, ALLOW_ORIGIN, f"{ALLOW_ORIGIN} is not one origin")
         elif DEVELOPMENT.fullmatch(allowed) and not is_local:
-            yield Finding("Access-Control-Allow-Origin is a server for development", exchange, actual=allowed)
+            yield field_finding(exchange, ALLOW_ORIGIN, f"{ALLOW_ORIGIN} is a server for development")

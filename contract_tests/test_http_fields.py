@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 
-from contract_tests.support.findings import Finding, Findings
+from contract_tests.support.findings import Finding, Findings, field_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.http_lint import SINGLE, complaints
-from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole
+from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole, with_field
 from contract_tests.wire.not_tested import NO_COOKIE, or_not_applicable
 
 LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
@@ -25,6 +25,7 @@ OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".",
     "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": "(?i)allow-from",
 }  # fmt: skip
+POLICY = "Content-Security-Policy"
 SCRIPT_DIRECTIVES, ANY_SCRIPT = {"default-src", "script-src"}, {"*", "'unsafe-eval'"}
 WITH_SOURCES = re.compile(r"[a-z]+-src(?:-[a-z]+)?|frame-ancestors|base-uri|form-action")
 UNQUOTED = re.compile(r"none|self|unsafe-[\w-]+")
@@ -98,18 +99,16 @@ def test_fields_are_not_obsolete(journal: Exchanges) -> Findings:
     """
     for exchange in journal:
         for name, values in OBSOLETE_FIELDS.items():
-            value = exchange.header(name)
-            if re.search(values, value):
-                yield Finding(f"{name} is obsolete", exchange, actual=value)
+            if re.search(values, exchange.header(name)):
+                yield field_finding(exchange, name, f"{name} is obsolete")
 
 
 @advisory("OWASP HTTP Headers Cheat Sheet, Referrer-Policy: URLs of a page do not go to other sites")
 def test_referrer_policy_protects_urls(baseline_responses: Exchanges) -> Findings:
     """`Referrer-Policy` SHOULD NOT be `unsafe-url`."""
-    stating = (each for each in baseline_responses if each.values("Referrer-Policy"))
-    for exchange in or_not_applicable(stating, "no response has Referrer-Policy"):
-        if (policy := exchange.header("Referrer-Policy")).split(",")[-1].strip().lower() == "unsafe-url":
-            yield Finding("browsers send the whole URL to other sites", exchange, actual=policy)
+    for exchange in with_field(baseline_responses, "Referrer-Policy"):
+        if exchange.header("Referrer-Policy").lower().rpartition(",")[2].strip() == "unsafe-url":
+            yield field_finding(exchange, "Referrer-Policy", "browsers send the whole URL to other sites")
 
 
 @advisory(
@@ -120,15 +119,13 @@ def test_content_security_policy_restricts_scripts(baseline_responses: Exchanges
 
     Keywords have quotation marks: without them, `none` is the name of a host.
     """
-    stating = (each for each in baseline_responses if each.values("Content-Security-Policy"))
-    for exchange in or_not_applicable(stating, "no response has Content-Security-Policy"):
-        policy = exchange.header("Content-Security-Policy")
-        directives = _directives(policy)
+    for exchange in with_field(baseline_responses, POLICY):
+        directives = _directives(exchange.header(POLICY))
         unquoted = [source for _, sources in directives for source in sources if UNQUOTED.fullmatch(source)]
         if any(name in SCRIPT_DIRECTIVES and ANY_SCRIPT & set(sources) for name, sources in directives):
-            yield Finding("the policy allows any script", exchange, actual=policy)
+            yield field_finding(exchange, POLICY, "the policy allows any script")
         elif unquoted:
-            yield Finding("a keyword has no quotation marks", exchange, expected=f"'{unquoted[0]}'", actual=policy)
+            yield field_finding(exchange, POLICY, "a keyword has no quotation marks", f"'{unquoted[0]}'")
 
 
 def _directives(policy: str) -> list[tuple[str, list[str]]]:
@@ -150,7 +147,7 @@ def test_field_names_have_usual_characters(journal: Exchanges) -> Findings:
 def test_trailer_fields_are_announced(journal: Exchanges) -> Findings:
     """A response with trailer fields SHOULD name them in `Trailer`."""
     for exchange in or_not_applicable((each for each in journal if each.trailers), "no response has trailer fields"):
-        announced = {name.strip().lower() for name in exchange.header("Trailer").split(",")}
+        announced = {name.lower() for name in exchange.items("Trailer")}
         for name, _ in exchange.trailers:
             if name.lower() not in announced:
                 yield Finding(f"Trailer does not name {exchange.excerpt(name)}", exchange)
@@ -234,8 +231,8 @@ def test_204_states_no_length(journal: Exchanges) -> Findings:
     """A response with status 204 SHOULD NOT have Content-Length or Transfer-Encoding."""
     for exchange in or_not_applicable((each for each in journal if each.status == 204), "no response has status 204"):
         for name in ("Content-Length", "Transfer-Encoding"):
-            if stated := exchange.header(name):
-                yield Finding(f"a response without content has {name}", exchange, actual=stated)
+            if exchange.values(name):
+                yield field_finding(exchange, name, f"a response without content has {name}")
 
 
 @specified("RFC 9110, section 7.8: a sender of Upgrade also sends the connection option upgrade")
@@ -244,7 +241,7 @@ def test_upgrade_is_a_connection_option(journal: Exchanges) -> Findings:
     offering = (each for each in journal if each.status == 200 and each.values("Upgrade"))
     for exchange in or_not_applicable(offering, "no 200 response has Upgrade"):
         if "upgrade" not in exchange.header("Connection").lower():
-            yield Finding("Connection does not name Upgrade", exchange, actual=exchange.header("Upgrade"))
+            yield field_finding(exchange, "Connection", "Connection does not name Upgrade", "upgrade")
 
 
 @advisory(
@@ -262,18 +259,17 @@ def test_bodies_have_a_media_type(gate: Gate, journal: Exchanges) -> Findings:
     public = (each for each in journal if each.status == 200 and gate.is_public(each.request))
     for exchange in kept_whole(each for each in public if each.media_type in TYPES_OF_OTHER_BODIES):
         if exchange.object:
-            actual = exchange.header("Content-Type")
-            yield Finding("the body is JSON", exchange, expected="application/json", actual=actual)
+            yield field_finding(exchange, "Content-Type", "the body is JSON", "application/json")
 
 
 @advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")
 def test_media_type_is_not_guessed(baseline_responses: Exchanges) -> Findings:
     """A response with a body SHOULD have `X-Content-Type-Options: nosniff`."""
     for exchange in baseline_responses:
-        first = exchange.header("X-Content-Type-Options").split(",")[0]  # the only one that counts (Fetch standard)
+        name = "X-Content-Type-Options"
+        first = exchange.header(name).split(",")[0]  # the only one that counts (Fetch standard)
         if exchange.size and first.strip().lower() != "nosniff":
-            actual = exchange.header("X-Content-Type-Options") or "no X-Content-Type-Options"
-            yield Finding("a browser may guess the media type", exchange, expected="nosniff", actual=actual)
+            yield field_finding(exchange, name, "a browser may guess the media type", "nosniff")
 
 
 @advisory(

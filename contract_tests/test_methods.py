@@ -6,11 +6,11 @@ import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, Findings, after, one_of, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, after, field_finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import OVERRIDES, Gate
 from contract_tests.support.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges
+from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges, with_field
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
@@ -170,16 +170,15 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: Exchanges) -> Findin
     The documented method is one of them. A refused POST, PUT, PATCH or DELETE is not.
     """
     path = gate.path.encode()
-    refused = [each for each in journal if each.status == 405 and each.request.target.partition(b"?")[0] == path]
+    refused = [each for each in journal if each.status == 405 and each.request.path == path]
     refused = [exchange for exchange in refused if exchange.request.method in STANDARD_METHODS]
     for exchange in or_not_applicable(refused, "no method was refused with 405"):
-        allow = exchange.header("Allow")
-        allowed = {method.strip().upper() for method in allow.split(",")}
+        allowed = {method.upper() for method in exchange.items("Allow")}
         if gate.operation.method not in allowed:
             problem = "Allow lacks the method" if exchange.values("Allow") else "the Allow header is missing"
-            yield Finding(problem, exchange, expected=f"{gate.operation.method} and others", actual=allow)
+            yield field_finding(exchange, "Allow", problem, f"{gate.operation.method} and others")
         elif exchange.request.method in allowed & set(WRITE_METHODS):
-            yield Finding("Allow names the method that is refused", exchange, actual=allow)
+            yield field_finding(exchange, "Allow", "Allow names the method that is refused")
 
 
 @advisory(
@@ -191,16 +190,13 @@ def test_allowed_methods_are_supported(journal: Exchanges) -> Findings:
 
     Methods are case-sensitive: `get` is another one than `GET`.
     """
-    for exchange in _naming_methods(journal):
-        names = [name.strip() for name in exchange.header("Allow").split(",")]
+    naming = _naming_methods(journal)
+    for exchange in naming:
+        names = exchange.items("Allow")
         if any(name != name.upper() and name.upper() in {"GET", *STANDARD_METHODS} for name in names):
-            yield Finding("Allow names a method in lower case", exchange, actual=exchange.header("Allow"))
+            yield field_finding(exchange, "Allow", "Allow names a method in lower case")
             return
-    allowing = {
-        (exchange.request.target, method.strip()): exchange
-        for exchange in _naming_methods(journal)
-        for method in exchange.header("Allow").split(",")
-    }
+    allowing = {(each.request.target, method): each for each in naming for method in each.items("Allow")}
     for exchange in journal:
         request = exchange.request
         names_it = allowing.get((request.target, request.method))
@@ -226,12 +222,11 @@ def test_allow_fields_agree(journal: Exchanges) -> Findings:
 
 def _naming_methods(journal: Exchanges) -> Exchanges:
     """Return the responses with Allow; some servers refuse TRACE themselves, and do not know the resource's methods."""
-    naming = (each for each in journal if each.values("Allow") and each.request.method != "TRACE")
-    return or_not_applicable(naming, "no response has Allow")
+    return with_field((each for each in journal if each.request.method != "TRACE"), "Allow")
 
 
 def _write_methods(exchange: Exchange) -> set[str]:
-    return {method.strip() for method in exchange.header("Allow").split(",")} & set(WRITE_METHODS)
+    return set(exchange.items("Allow")) & set(WRITE_METHODS)
 
 
 @advisory("RFC 9110, section 15.5.6: 405 means that the method is known, and the resource does not support it")

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
 from contract_tests.support.facts import having
-from contract_tests.support.findings import Finding, Findings, header_findings, json_findings
+from contract_tests.support.findings import Finding, Findings, field_finding, header_findings, json_findings
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
@@ -208,7 +208,7 @@ def test_200_has_no_retry_after(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have `Retry-After`."""
     for exchange in ok_responses:
         if exchange.status == 200 and exchange.values("Retry-After"):
-            yield Finding("a 200 response has Retry-After", exchange, actual=exchange.header("Retry-After"))
+            yield field_finding(exchange, "Retry-After", "a 200 response has Retry-After")
 
 
 @advisory(
@@ -221,11 +221,10 @@ def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: Exchanges)
         of_key = [each for each in ok_responses if each.status == 200 and each.request.credential == key]
         names = {name.lower() for each in of_key for name, _ in each.fields if RATE_FIELD.match(name)}
         for name in sorted(names):
-            stating = [each for each in of_key if each.values(name)]
-            for exchange in of_key if len(stating) < len(of_key) else ():
-                if exchange not in stating:
-                    yield Finding(f"{name} is missing, and other responses have it", exchange, related=(stating[0],))
-                    return
+            if lacking := [each for each in of_key if not each.values(name)]:
+                stating = next(each for each in of_key if each.values(name))
+                yield Finding(f"{name} is missing, and other responses have it", lacking[0], related=(stating,))
+                return
 
 
 @advisory(

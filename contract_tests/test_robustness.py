@@ -13,7 +13,7 @@ from contract_tests.support.findings import (
     Findings,
     after,
     body_findings,
-    media_type_finding,
+    field_finding,
     report,
     status_finding,
     unless_200,
@@ -108,7 +108,7 @@ def test_accept_leads_to_json_or_4xx(client: Gate) -> Findings:
         if exchange.status not in accepted:
             yield status_finding(exchange, expected)
         elif exchange.status == 200 and not exchange.is_json:
-            yield media_type_finding(exchange, "the response is not JSON")
+            yield field_finding(exchange, "Content-Type", "the media type is not JSON", "application/json")
         elif exchange.status == 200 and exchange.json.problem:
             yield Finding(f"the body {exchange.json.problem}", exchange)
         elif exchange.status == 200:

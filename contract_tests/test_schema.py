@@ -34,8 +34,8 @@ from contract_tests.support.findings import (
     Finding,
     Findings,
     body_findings,
+    field_finding,
     incomplete_finding,
-    media_type_finding,
     status_finding,
 )
 from contract_tests.support.gate import OPERATION, Gate
@@ -94,7 +94,7 @@ def test_charset_is_utf_8(ok_responses: Exchanges, journal: Exchanges) -> Findin
     """A JSON response SHOULD NOT state another charset than UTF-8, nor the name `utf8`, which is not registered."""
     for exchange in journal:
         if exchange.is_json and exchange.charsets not in ([], ["utf-8"]):
-            yield media_type_finding(exchange, "Content-Type has another charset than utf-8", "UTF-8")
+            yield field_finding(exchange, "Content-Type", "Content-Type has another charset than utf-8", "UTF-8")
 
 
 @specified(f"{DOCUMENT}, components.schemas.UsageResponse")
@@ -372,9 +372,10 @@ def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     for exchange in exchanges:
         is_documented = len(exchange.values("Content-Type")) == 1 and exchange.media_type == documented
         if not is_documented:
-            yield media_type_finding(exchange, "Content-Type is not the documented one", documented)
+            yield field_finding(exchange, "Content-Type", "Content-Type is not the documented one", documented)
         elif not exchange.has_true_charset:
-            yield media_type_finding(exchange, "the body does not have the charset of Content-Type", "UTF-8")
+            problem = "the body does not have the charset of Content-Type"
+            yield field_finding(exchange, "Content-Type", problem, "UTF-8")
 
 
 def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Findings:

@@ -173,7 +173,7 @@ def _without_secrets_of_others(exchange: Exchange) -> Request:
         return request
     key = request.credential.value if request.credential else None
     fields = [(name, value) for name, value in request.fields if value == key or name.lower() in SHOWN_FIELDS]
-    return replace(request, target=request.target.partition(b"?")[0], fields=tuple(fields), body=b"")
+    return replace(request, target=request.path, fields=tuple(fields), body=b"")
 
 
 def _response(exchange: Exchange) -> str:

@@ -93,10 +93,9 @@ def confirm(check: Callable[[int], Finding | None]) -> Generator[Finding, None, 
     return finding is not None
 
 
-def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:
-    """Return the finding for a response with another media type, or another charset, than expected."""
-    actual = exchange.header("Content-Type") or "no Content-Type"
-    return Finding(problem, exchange, expected=expected, actual=actual)
+def field_finding(exchange: Exchange, name: str, problem: str, expected: str | None = None) -> Finding:
+    """Return the finding for one header field of a response, or for its absence."""
+    return Finding(problem, exchange, expected=expected, actual=exchange.header(name) or f"no {name}")
 
 
 def incomplete_finding(exchange: Exchange) -> Finding:
@@ -119,7 +118,7 @@ def body_findings(operation: str, exchange: Exchange, level: Level) -> Findings:
 def json_findings(operation: str, exchange: Exchange, level: Level) -> Findings:
     """Yield what is wrong with a response that must be JSON in UTF-8, and valid at a level."""
     if not (exchange.is_json and exchange.has_true_charset):
-        yield media_type_finding(exchange, "the media type is not JSON in UTF-8")
+        yield field_finding(exchange, "Content-Type", "the media type is not JSON in UTF-8", "application/json")
     elif exchange.json.problem:
         yield Finding(f"the body {exchange.json.problem}", exchange)
     else:

@@ -193,7 +193,7 @@ class Gate:
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""
-        path = request.target.split(b"?")[0].removeprefix(self.settings.target.origin.encode())
+        path = request.path.removeprefix(self.settings.target.origin.encode())
         return request.method == self.operation.method and path == self.path.encode()
 
     def is_public(self, request: Request) -> bool:

@@ -13,7 +13,7 @@ from contract_tests.redaction.escaping import one_line
 from contract_tests.redaction.redactor import WINDOW, Redactor
 from contract_tests.wire.decoding import DECODERS, begins_as_zstd
 from contract_tests.wire.limits import KEPT
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.parsed_forms import FORMS
 from contract_tests.wire.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
 
@@ -27,6 +27,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})  # statuses with the target in 
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
 SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not define
+ERRORS = CLIENT_ERRORS | SERVER_ERRORS
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
 LIKE_ASCII = {"us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"}  # charsets in which ASCII is unchanged
 IDENTIFIER_FIELDS = frozenset({"x-request-id", "x-correlation-id", "request-id"})  # a response may repeat the request's
@@ -99,6 +100,11 @@ class Request:
         who = f"with {self.credential.label}" if self.credential else "without a key"
         target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
         return " ".join(filter(None, [self.method, target, who, self.label]))
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
 
     @property
     def awaits_continue(self) -> bool:
@@ -263,6 +269,10 @@ class Exchange:
         """Return the field's combined value (RFC 9110, section 5.3), empty without the field."""
         return ", ".join(self.values(name))
 
+    def items(self, name: str) -> list[str]:
+        """Return the items of a field whose value is a list (RFC 9110, section 5.6.1), without empty ones."""
+        return [item.strip() for item in self.header(name).split(",") if item.strip()]
+
     @property
     def announces_closing(self) -> bool:
         """Whether the response is complete, and its head states that the server closes the connection after it."""
@@ -294,8 +304,8 @@ class Exchange:
     @cached_property
     def codings(self) -> tuple[str, ...]:
         """The names in Content-Encoding, in order and in lower case, without `identity`."""
-        named = (token.strip().lower() for token in self.header("Content-Encoding").split(","))
-        return tuple(coding for coding in named if coding not in {"", "identity"})
+        named = (item.lower() for item in self.items("Content-Encoding"))
+        return tuple(coding for coding in named if coding != "identity")
 
     @property
     def is_zstd(self) -> bool:
@@ -394,6 +404,11 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
             yield exchange
     if abridged:
         abridged.check_kept()
+
+
+def with_field(exchanges: Iterable[Exchange], name: str) -> list[Exchange]:
+    """Return the responses that have a header field; NotApplicable if there are none."""
+    return or_not_applicable((each for each in exchanges if each.values(name)), f"no response has {name}")
 
 
 def cookies_set(exchanges: Iterable[Exchange]) -> bytes:
