@@ -8,7 +8,7 @@ from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, Findings, after, field_finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import OVERRIDES, Gate
-from contract_tests.support.lengths import Widen, other_length, states_a_length, twice_or_half
+from contract_tests.support.lengths import other_length, states_a_length
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges, with_field
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
@@ -79,7 +79,7 @@ def test_head_states_a_possible_length(head: Exchange, main_key_responses: Excha
 
     Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
     """
-    yield from _other_length(head, main_key_responses, twice_or_half)
+    yield from other_length(_stating_a_length(head, main_key_responses), main_key_responses, times=2)
 
 
 @advisory(
@@ -92,18 +92,14 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: Excha
 
     A difference of a hundred bytes is accepted, because usage metrics change.
     """
-
-    def widen(shortest: int, longest: int) -> tuple[int, int]:
-        return shortest - LENGTH_TOLERANCE, longest + LENGTH_TOLERANCE
-
-    yield from _other_length(head, main_key_responses, widen)
+    yield from other_length(_stating_a_length(head, main_key_responses), main_key_responses, margin=LENGTH_TOLERANCE)
 
 
-def _other_length(head: Exchange, responses: Exchanges, widen: Widen) -> Findings:
-    """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
+def _stating_a_length(head: Exchange, responses: Exchanges) -> Exchange:
+    """Return the exchange of a HEAD; NotApplicable unless its length can be compared with those of GET."""
     if head.status != 200 or not states_a_length(head, responses):
         raise NotApplicable("no 200 response to HEAD has a Content-Length that can be compared")
-    yield from other_length(head, responses, widen)
+    return head
 
 
 @advisory(
