@@ -21,10 +21,10 @@ from contract_tests.metrics.members import (
     NO_TIME,
     PLACEHOLDERS,
     PRINTED,
-    ends,
-    happened,
+    is_past_time,
     is_secret,
     is_time,
+    is_time_of_expiry,
     without_noise,
 )
 from contract_tests.metrics.schema import contract, inexact_integers
@@ -235,7 +235,7 @@ def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
     """
     totals: dict[tuple[object, ...], Exchange] = {}
     for exchange, name, text in _members(ok_responses):
-        stated = _seconds_of(text) if isinstance(text, str) and happened(name) else 0.0
+        stated = _seconds_of(text) if isinstance(text, str) and is_past_time(name) else 0.0
         if not stated:
             continue
         age = made_at(exchange) - stated
@@ -257,7 +257,7 @@ def test_times_of_expiry_are_in_the_future(ok_responses: Exchanges) -> Findings:
     have ended.
     """
     for exchange, name, text in _members(ok_responses):
-        is_own = ends(name) and isinstance(text, str) and exchange.object.get(name) == text
+        is_own = is_time_of_expiry(name) and isinstance(text, str) and exchange.object.get(name) == text
         ended = _seconds_of(text) if is_own else 0.0
         if ended and ended < made_at(exchange) - CLOCKS_DIFFER:
             yield Finding(f"{exchange.excerpt(name)} is in the past", exchange, actual=text)

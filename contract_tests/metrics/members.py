@@ -23,8 +23,8 @@ INTERNAL_MEMBERS = {  # of databases and serializers
     "__v", "_class", "_rev", "_rid", "$type", "$oid", "$date", "$numberLong", "$numberDecimal",
     "hibernateLazyInitializer", "_sa_instance_state",
 }  # fmt: skip
-ENDS = re.compile(r"^(?:(?:api_)?key_)?(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)$")
-HAPPENED = re.compile(r"(?:^|_)(?:created|updated|generated|modified|computed|refreshed|last_\w+)_at$|^as_of$")
+EXPIRY = re.compile(r"(?:(?:api_)?key_)?(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)")
+PAST_TIME = re.compile(r"(?:^|_)(?:created|updated|generated|modified|computed|refreshed|last_\w+)_at$|^as_of$")
 TIME = re.compile(r"(?:_(?:at|date|time|timestamp)|^(?:date|timestamp|as_of))$")
 
 
@@ -38,19 +38,24 @@ def without_noise(number: Decimal) -> Decimal:
 
 def is_secret(name: str) -> bool:
     """Whether words of a member's name are those of a secret or of personal data."""
-    return SECRET.search(WORD_BORDER.sub("_", name).lower()) is not None
+    return SECRET.search(_in_snake_case(name)) is not None
 
 
 def is_time(name: str) -> bool:
     """Whether a member's name is that of a date or of a time."""
-    return TIME.search(WORD_BORDER.sub("_", name).lower()) is not None
+    return TIME.search(_in_snake_case(name)) is not None
 
 
-def ends(name: str) -> bool:
+def is_time_of_expiry(name: str) -> bool:
     """Whether a member's name is that of the time at which a key or a period ends, such as `expires_at`."""
-    return ENDS.search(WORD_BORDER.sub("_", name).lower()) is not None
+    return EXPIRY.fullmatch(_in_snake_case(name)) is not None
 
 
-def happened(name: str) -> bool:
+def is_past_time(name: str) -> bool:
     """Whether a member's name is that of the time at which something happened, such as `updated_at`."""
-    return HAPPENED.search(WORD_BORDER.sub("_", name).lower()) is not None
+    return PAST_TIME.search(_in_snake_case(name)) is not None
+
+
+def _in_snake_case(name: str) -> str:
+    """Return a name such as `updatedAt` or `updated-at` as `updated_at`."""
+    return WORD_BORDER.sub("_", name).lower()
