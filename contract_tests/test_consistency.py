@@ -199,6 +199,13 @@ def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[Sta
     return or_not_applicable(listing, f"no response lists {'a domain' if least == 1 else 'several domains'}")
 
 
+def _listed_domains(usage_metrics: list[UsageMetrics]) -> Iterator[tuple[UsageMetrics, str, str]]:
+    """Yield each listed domain, with its usage metrics and the place of its member in these."""
+    for metrics, domains in _with_domains(usage_metrics):
+        for index, (domain, _) in enumerate(domains):
+            yield metrics, f"top_domains/{index}/domain", domain
+
+
 @documented(TOP_DOMAINS)
 def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST be in descending order of requests."""
@@ -224,11 +231,9 @@ def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Findings
 @documented(f"{USAGE}.top_domains[].domain")
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Findings:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
-    for metrics, domains in _with_domains(usage_metrics):
-        for index, (domain, _) in enumerate(domains):
-            if "://" in domain or "?" in domain or "@" in domain:
-                member, actual = f"top_domains/{index}/domain", domain
-                yield member_finding(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
+    for metrics, member, domain in _listed_domains(usage_metrics):
+        if "://" in domain or "?" in domain or "@" in domain:
+            yield member_finding(metrics, member, "a URL is listed as a domain", "the name of a host", domain)
 
 
 @advisory(
@@ -240,11 +245,9 @@ def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Findin
 
     An IPv6 address is accepted, also in brackets.
     """
-    for metrics, domains in _with_domains(usage_metrics):
-        for index, (domain, _) in enumerate(domains):
-            if not (_is_ipv6_address(domain) or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
-                member, actual = f"top_domains/{index}/domain", domain
-                yield member_finding(metrics, member, "a domain is not normalized", "a host name in lower case", actual)
+    for metrics, member, domain in _listed_domains(usage_metrics):
+        if not (_is_ipv6_address(domain) or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
+            yield member_finding(metrics, member, "a domain is not normalized", "a host name in lower case", domain)
 
 
 @advisory(
@@ -259,20 +262,24 @@ def test_top_domains_are_not_internal(gate: Gate, usage_metrics: list[UsageMetri
     deployment has a loopback address.
     """
     is_local = is_loopback(gate.settings.target.host)
-    for metrics, domains in _with_domains(usage_metrics):
-        for index, (domain, _) in enumerate(domains):
-            host = domain.removeprefix("[").removesuffix("]")
-            if is_internal(host) and not (is_local and is_loopback(host)):
-                member, problem = f"top_domains/{index}/domain", "a domain is a host of an internal network"
-                yield member_finding(metrics, member, problem, "a host of the Internet", domain)
+    for metrics, member, domain in _listed_domains(usage_metrics):
+        host = _without_brackets(domain)
+        if is_internal(host) and not (is_local and is_loopback(host)):
+            problem = "a domain is a host of an internal network"
+            yield member_finding(metrics, member, problem, "a host of the Internet", domain)
 
 
 def _is_ipv6_address(domain: str) -> bool:
     try:
-        IPv6Address(domain.removeprefix("[").removesuffix("]"))
+        IPv6Address(_without_brackets(domain))
     except ValueError:
         return False
     return True
+
+
+def _without_brackets(domain: str) -> str:
+    """Return an IPv6 address such as [::1] as ::1, and any other host unchanged."""
+    return domain.removeprefix("[").removesuffix("]")
 
 
 @documented(f"{TOP_DOMAINS}; {USAGE}.total")

@@ -10,8 +10,8 @@ from contract_tests.support.facts import having
 from contract_tests.support.findings import Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
-from contract_tests.wire.messages import Credential
 
+COUNTERS = ("total", "success", "fail", "bytes_transferred")
 LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 
 
@@ -19,7 +19,7 @@ LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Findings:
     """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
     check_several(usage_metrics)
-    for name in ("total", "success", "fail", "bytes_transferred"):
+    for name in COUNTERS:
         for of_key in by_key(usage_metrics).values():
             values = {getattr(metrics, name) for metrics in of_key}
             if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
@@ -32,32 +32,28 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Findings:
 def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Findings:
     """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
     check_several(usage_metrics)
-    for name in ("total", "success", "fail", "bytes_transferred"):
-        last: dict[Credential | None, UsageMetrics] = {}
-        for metrics in usage_metrics:
-            key, value = metrics.key, getattr(metrics, name)
-            if value is None:
-                continue
-            before = last.get(key, metrics)
-            last[key] = metrics
-            if not _is_later(metrics, before):
-                continue
-            if value < (value_before := getattr(before, name)):
-                problem, expected = f"{name} has decreased", f"at least {value_before}"
-                yield member_finding(metrics, name, problem, expected, value, before.exchange)
+    for name in COUNTERS:
+        for (before, earlier), (after, later) in _successive(usage_metrics, name):
+            if later < earlier:
+                problem, expected = f"{name} has decreased", f"at least {earlier}"
+                yield member_finding(after, name, problem, expected, later, before.exchange)
 
 
-def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
-    """Whether a request was sent after the response to another one: concurrent requests have no order."""
-    return before.exchange.ended <= metrics.exchange.started
+def _successive(usage_metrics: list[UsageMetrics], name: str) -> Iterator[tuple[Stated, Stated]]:
+    """Yield each two successive responses to a key that state a member, each with its value.
+
+    The request of the later one was sent after the earlier response: concurrent requests have no order.
+    """
+    for of_key in by_key(usage_metrics).values():
+        for before, after in pairwise(with_members(of_key, name)):
+            if before[0].exchange.ended <= after[0].exchange.started:
+                yield before, after
 
 
 @advisory(f"{TOP_DOMAINS}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Findings:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
     for (before, earlier), (after, later) in _successive_domains(usage_metrics):
-        if not _is_later(after, before):
-            continue
         requests = dict(earlier)
         for index, (domain, count) in enumerate(later):
             if count < (least := requests.get(domain, count)):
@@ -66,11 +62,9 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Fin
 
 
 def _successive_domains(usage_metrics: list[UsageMetrics]) -> Iterator[tuple[Stated, Stated]]:
-    """Yield each two successive responses to a key that list domains, each with these."""
     check_several(usage_metrics)
     listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
-    for of_key in by_key(listing).values():
-        yield from pairwise(with_members(of_key, "top_domains"))
+    return _successive(listing, "top_domains")
 
 
 @advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
