@@ -153,10 +153,10 @@ def test_claims_do_not_authenticate(client: Gate) -> Findings:
     if upgrade.status in {101, *SUCCESSES} or client.contains_metrics(upgrade):
         yield from _bypassing(client, [upgrade])
     rewritten = [("X-Original-URL", client.path), ("X-Rewrite-URL", client.path)]
-    label, prefix = "but with fields that name the path of the operation", client.settings.target.path
+    label, public = "but with fields that name the path of the operation", ("/", "/healthz")
     requests = [
         *(client.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
-        *(client.request(None, label, target=prefix + public, fields=rewritten) for public in ("/", "/healthz")),
+        *(client.request(None, label, target=client.target_of(path), fields=rewritten) for path in public),
     ]
     yield from _disclosing(client, client.send_in_turn(requests))
 
@@ -235,7 +235,7 @@ def test_other_spelling_of_the_path_needs_a_key(client: Gate) -> Findings:
 def test_other_route_needs_a_key(client: Gate) -> Findings:
     """A response to a request without a key at another common route SHOULD NOT contain usage metrics."""
     for route, fields in OTHER_ROUTES.items():
-        target = client.settings.target.path + route
+        target = client.target_of(route)
         if client.send(client.main, "at another route", target=target, fields=fields).status == 200:
             yield from _disclosing(client, [client.send(None, "at another route", target=target)])
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from contract_tests.support.disclosure import received_values
-from contract_tests.support.findings import Finding, Findings, status_finding
+from contract_tests.support.findings import Finding, Findings, field_finding, status_finding
 from contract_tests.support.gate import OTHER_ORIGIN, OTHER_ROUTES, Gate
 from contract_tests.support.rules import advisory
 from contract_tests.wire.messages import REDIRECTS, SUCCESSES, Exchange, Exchanges, Request, kept_whole
@@ -53,17 +53,15 @@ def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
     The URL is not that of the request, unless the response sets a cookie. Over HTTPS, `Location` and `Link` do not lead
     to the same host by plain HTTP, also in other responses.
     """
-    insecure = list(_links_to_plain_http(gate, journal))
-    yield from insecure
-    redirects = [each for each in journal if each.status in REDIRECTS]
-    for exchange in redirects if insecure else or_not_applicable(redirects, "no response redirects"):
-        location = exchange.header("Location")
+    yield from _links_to_plain_http(gate, journal)
+    redirects = (each for each in journal if each.status in REDIRECTS)
+    for exchange in or_not_applicable(redirects, "no response redirects"):
         if not exchange.values("Location"):
             yield Finding("the redirect has no Location", exchange)
-        elif NO_LOCATION.fullmatch(location):
-            yield Finding("Location is not a URL", exchange, actual=location)
+        elif NO_LOCATION.fullmatch(exchange.header("Location")):
+            yield field_finding(exchange, "Location", "Location is not a URL")
         elif _leads_to_itself(gate, exchange):
-            yield Finding("the redirect leads to the URL of its request", exchange, actual=location)
+            yield field_finding(exchange, "Location", "the redirect leads to the URL of its request")
 
 
 def _links_to_plain_http(gate: Gate, journal: Exchanges) -> Findings:
@@ -104,10 +102,9 @@ def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
     host = urlsplit(OTHER_ORIGIN).netloc
     label, target = "at a path that begins with two slashes and a host", f"//{host}{client.path}/"
     exchange = client.send(None, label, target=target, new_connection=True)
-    location = exchange.header("Location")
     with suppress(ValueError):  # of an address in brackets that is not valid
-        if urlsplit(location).hostname == host:
-            yield Finding("the redirect leads to the host in the path", exchange, actual=location)
+        if urlsplit(exchange.header("Location")).hostname == host:
+            yield field_finding(exchange, "Location", "the redirect leads to the host in the path")
 
 
 @advisory(
@@ -117,17 +114,17 @@ def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
 )
 def test_other_routes_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
     """A request with a valid key at a route of another version, or for management, SHOULD NOT get 200."""
-    targets = {f"{gate.settings.target.path}{route}".encode() for route in OTHER_ROUTES}
+    targets = {gate.target_of(route).encode() for route in OTHER_ROUTES}
     with_keys = (each for each in journal if each.request.credential in gate.keys and each.request.target in targets)
     exchanges = or_not_tested(with_keys, "no request with a valid key was sent to such a route")
-    if any(_is_page(gate, each) for each in journal if each.request.target not in targets):
+    if any(_is_page_of_an_unknown_path(gate, each) for each in journal if each.request.target not in targets):
         raise NotApplicable("the deployment has pages at unknown paths")
     for exchange in exchanges:
         if exchange.status == 200:
             yield status_finding(exchange, "404")
 
 
-def _is_page(gate: Gate, exchange: Exchange) -> bool:
+def _is_page_of_an_unknown_path(gate: Gate, exchange: Exchange) -> bool:
     """Whether an unknown path has a 200 response, as that of an application of one page."""
     request = exchange.request
     is_unknown = request.method == "GET" and not gate.is_operation(request) and not gate.is_public(request)

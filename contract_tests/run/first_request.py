@@ -158,7 +158,7 @@ def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
 
 def _serves_health(gate: Gate) -> bool:
     with suppress(NotTested):
-        request = gate.request(None, "at /healthz", target=f"{gate.settings.target.path}/healthz")
+        request = gate.request(None, "at /healthz", target=gate.target_of("/healthz"))
         return gate.transport.send(request).object.get("ok") is True
     return False
 

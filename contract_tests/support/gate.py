@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
+from contract_tests.metrics.schema import contract
 from contract_tests.support.facts import TWO_KEYS, Baseline, contains_metrics
 from contract_tests.support.findings import Finding, Findings, one_of, status_finding
 from contract_tests.support.request_parts import RefusedParts
@@ -117,7 +118,16 @@ class Gate:
     @property
     def path(self) -> str:
         """The operation's path at this deployment."""
-        return self.settings.target.path + self.operation.path
+        return self.target_of(self.operation.path)
+
+    def target_of(self, path: str) -> str:
+        """Return the target of another path at this deployment."""
+        return self.settings.target.path + path
+
+    @cached_property
+    def public_operations(self) -> list[Operation]:
+        """The operations that need no key; only the vendor's prose describes them, so the run's level may lack them."""
+        return [each for each in contract("documented").operations.values() if each.key_header is None]
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -198,8 +208,12 @@ class Gate:
 
     def is_public(self, request: Request) -> bool:
         """Whether a request is for an operation that needs no key."""
-        public = {operation.path for operation in self.contract.operations.values() if operation.key_header is None}
-        return request.target in {(self.settings.target.path + path).encode() for path in public}
+        return request.target in {self.target_of(each.path).encode() for each in self.public_operations}
+
+    def is_health_check(self, request: Request) -> bool:
+        """Whether a request is for the health check."""
+        health = next(each for each in self.public_operations if each.id == HEALTH)
+        return (request.method, request.target) == (health.method, self.target_of(health.path).encode())
 
     def is_unsuspicious(self, request: Request) -> bool:
         """Whether only the deployment itself rejects the request: proxies and firewalls have their own error bodies."""
