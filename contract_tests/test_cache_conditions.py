@@ -208,12 +208,18 @@ def test_matching_etag_is_304(all_ok_responses: Exchanges) -> Findings:
             yield field_finding(exchange, "ETag", "the client has this body, and receives it again", "304")
 
 
+@pytest.fixture
+def not_modified(gate: Gate, journal: Exchanges) -> Exchanges:
+    """The responses with status 304 to a valid key; NotApplicable without any."""
+    not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
+    return or_not_applicable(not_modified, "no response to a valid key has status 304")
+
+
 @specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
-def test_304_has_the_etag(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
+def test_304_has_the_etag(ok_responses: Exchanges, not_modified: Exchanges) -> Findings:
     """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""
     tags = [(each.request.credential, each.header("ETag")) for each in ok_responses if each.status == 200]
     tagging = {key for key, tag in tags if tag} - {key for key, tag in tags if not tag}
-    not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
     tagged = (exchange for exchange in not_modified if exchange.request.credential in tagging)
     missing = "no response with status 304 is to a key whose 200 responses have an ETag"
     for exchange in or_not_applicable(tagged, missing):
@@ -222,13 +228,12 @@ def test_304_has_the_etag(gate: Gate, ok_responses: Exchanges, journal: Exchange
 
 
 @advisory("RFC 9110, section 15.4.5: a 304 has the Cache-Control and the Vary that a 200 would have")
-def test_304_has_the_fields_for_caches(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
+def test_304_has_the_fields_for_caches(ok_responses: Exchanges, not_modified: Exchanges) -> Findings:
     """A response with status 304 SHOULD have `Cache-Control` and `Vary`, if each 200 to the same key has them.
 
     A `Vary` that names only Accept-Encoding may be missing: many servers add it to bodies that they may compress.
     """
-    not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
-    for exchange in or_not_applicable(not_modified, "no response to a valid key has status 304"):
+    for exchange in not_modified:
         of_key = [each for each in ok_responses if each.request.credential == exchange.request.credential]
         modified = [each for each in of_key if each.status == 200]
         for name in ("Cache-Control", "Vary"):
@@ -238,12 +243,11 @@ def test_304_has_the_fields_for_caches(gate: Gate, ok_responses: Exchanges, jour
 
 
 @specified("RFC 9110, section 8.6: Content-Length in a response with status 304 is that of a 200", reads=["coding"])
-def test_304_states_a_possible_length(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
+def test_304_states_a_possible_length(ok_responses: Exchanges, not_modified: Exchanges) -> Findings:
     """`Content-Length` in a response with status 304 MUST be a possible length of a 200 response.
 
     Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
     """
-    not_modified = [each for each in journal if each.status == 304 and gate.is_authorized(each.request)]
     stating = (each for each in not_modified if states_a_length(each, ok_responses))
     missing = "no response to a valid key has status 304 and a Content-Length to compare"
     for exchange in or_not_applicable(stating, missing):
