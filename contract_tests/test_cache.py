@@ -11,7 +11,7 @@ from contract_tests.support.gate import Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges, with_field
-from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, or_not_applicable, or_not_tested
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
@@ -255,7 +255,7 @@ def test_cookies_are_not_shared_by_caches(journal: Exchanges) -> Findings:
     `Cache-Control` may exclude the field by its name. A proxy may add its own cookies after its cache.
     """
     stored = (each for each in journal if each.request.method in {"GET", "HEAD"})
-    for exchange in or_not_applicable((each for each in stored if each.values("Set-Cookie")), NO_COOKIE):
+    for exchange in with_field(stored, "Set-Cookie"):
         own = [each for each in exchange.values("Set-Cookie") if not COOKIE_OF_A_PROXY.match(each.strip())]
         is_excluded = "set-cookie" in exchange.header("Cache-Control").lower() or "*" in _items(exchange, "Vary")
         if own and not is_excluded and _allows_sharing(exchange, "Cache-Control"):

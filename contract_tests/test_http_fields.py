@@ -14,7 +14,7 @@ from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.http_lint import SINGLE, complaints
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole, with_field
-from contract_tests.wire.not_tested import NO_COOKIE, or_not_applicable
+from contract_tests.wire.not_tested import or_not_applicable
 
 LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
 USUAL_NAME = re.compile(r"[a-z0-9.-]+")
@@ -186,23 +186,25 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """
     host = gate.settings.target.host.lower()
     usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
-    cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
-    for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
-        pair, *attributes = (part.strip() for part in cookie.split(";"))
-        name, _, value = pair.partition("=")
-        values = {
-            key.lower(): each.strip('" ').lower() for key, _, each in (part.partition("=") for part in attributes)
-        }
-        domain = values.get("domain", "").removeprefix(".")
+    cookies = ((each, *cookie) for each in with_field(journal, "Set-Cookie") for cookie in _cookies(each))
+    for exchange, name, value, attributes in cookies:
+        is_deleted = not value.strip('"')
+        domain, same_site = attributes.get("domain", "").removeprefix("."), attributes.get("samesite")
         if domain and name.lower().startswith("__host-"):
             yield Finding("a cookie for one host has a Domain", exchange, actual=f"{name}, Domain={domain}")
-        elif value.strip('"') and domain and not f".{host}".endswith(f".{domain}"):
+        elif domain and not is_deleted and not f".{host}".endswith(f".{domain}"):
             yield Finding("a cookie is for another host", exchange, expected=host, actual=domain)
-        stated = values.keys() - ({"samesite"} if values.get("samesite") not in SAME_SITE else set())
-        needed = usual | {"secure"} if values.get("samesite") == "none" else usual
-        missing = needed - stated
-        if value.strip('"') and missing:
+        stated = attributes.keys() - (set() if same_site in SAME_SITE else {"samesite"})
+        missing = (usual | {"secure"} if same_site == "none" else usual) - stated
+        if missing and not is_deleted:
             yield Finding(f"a cookie lacks {' and '.join(sorted(missing))}", exchange, actual=name)
+
+
+def _cookies(exchange: Exchange) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield the cookies that a response sets: name, value, and attributes, the latter in lower case."""
+    for line in exchange.values("Set-Cookie"):
+        (name, value), *attributes = (part.strip().partition("=")[::2] for part in line.split(";"))
+        yield name, value, {key.lower(): text.strip('" ').lower() for key, text in attributes}
 
 
 @advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
@@ -211,11 +213,10 @@ def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
 
     `Expires` is an HTTP date, in which hyphens are accepted.
     """
-    setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
-    for exchange in or_not_applicable(setting, NO_COOKIE):
-        pairs = [cookie.partition(";")[0].strip().partition("=") for cookie in exchange.values("Set-Cookie")]
-        names = Counter(name for name, _, _ in pairs)
-        for name, _, value in pairs:
+    for exchange in with_field(journal, "Set-Cookie"):
+        cookies = list(_cookies(exchange))
+        names = Counter(name for name, _, _ in cookies)
+        for name, value, _ in cookies:
             if not COOKIE_VALUE.fullmatch(value):
                 yield Finding("the value of a cookie is malformed", exchange, actual=name)
             if names[name] > 1:

@@ -9,7 +9,6 @@ from _pytest.outcomes import Skipped  # the exception of pytest.skip; pytest exp
 
 T = TypeVar("T")
 
-NO_COOKIE = "no response sets a cookie"
 # Values of `NotTested.wanted`.
 MORE_REQUESTS, MORE_TIME = "more --max-requests", "more --max-time"
 OWN_REQUESTS = "requests of its own (without --traffic)"
