@@ -126,7 +126,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: E
 
 @advisory(TOKEN_BUCKET, needs=NEEDS_VALID_KEY, intrusive=True)
 def test_stated_limit_is_enforced(bucket: Bucket, emptied: Exchanges) -> Findings:
-    """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
+    """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely while `remaining` stays equal.
 
     The guides do not state whether a request to this operation takes a token.
     """

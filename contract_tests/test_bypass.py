@@ -244,7 +244,7 @@ def test_other_route_needs_a_key(client: Gate) -> Findings:
 def test_other_method_needs_a_key(client: Gate) -> Findings:
     """A response to a request by another method and without a key MUST NOT have a 2xx status or usage metrics.
 
-    OPTIONS may have a 2xx status. The case of a method matters. Other methods that stand for GET need a key.
+    Such methods are `get`, and a POST with a field or a parameter that names GET. OPTIONS may have a 2xx status.
     """
     requests = [
         *(
@@ -288,7 +288,7 @@ def test_connection_field_does_not_authenticate(client: Gate) -> Findings:
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])
 def test_http_1_0_needs_a_key(client: Gate) -> Findings:
-    """A request with HTTP/1.0 and without a key MUST be rejected."""
+    """A response to a request with HTTP/1.0 and without a key MUST NOT have status 200 or contain usage metrics."""
     exchange = client.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if exchange.status == 200:
         yield status_finding(exchange, "a refusal")

@@ -43,8 +43,8 @@ def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal
 def test_translations_have_vary(journal: Exchanges) -> Findings:
     """A response with status 404 and a translated `detail` SHOULD have `Vary: Accept-Language`.
 
-    It is translated if it differs from the one of all such responses to requests without Accept-Language, which are
-    for two paths or more.
+    It is translated if it is not the one that all such responses to requests without Accept-Language have, at two paths
+    or more.
     """
     unknown = [each for each in journal if each.status == 404 and not each.abridged and _detail(each)]
     without_language = [each for each in unknown if not each.request.values("Accept-Language")]

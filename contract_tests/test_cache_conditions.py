@@ -18,7 +18,7 @@ from contract_tests.wire.dates import has_time, made_at, timestamp
 from contract_tests.wire.messages import Credential, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
-ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')  # "v1" or W/"v1"
 CONTENT_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18}|\*)")
 FIRST_TEN_BYTES = b"bytes=0-9"
 BODY_FIELDS = ("Content-Type", "Content-Encoding", "Content-Language")
@@ -297,7 +297,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
             size = counted(exchange.size, "byte")
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
     elif exchange.status == 200 and exchange.json.problem:
-        yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
+        yield Finding(f"the status is 200, and the body {exchange.json.problem}", exchange)
 
 
 @advisory(

@@ -25,6 +25,7 @@ from contract_tests.wire.internals import is_internal, is_loopback
 from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
+# A host name or an IPv4 address such as shop.example, also with other letters than ASCII, without a final dot.
 NORMALIZED = re.compile(r"(?=.*\w)[^\s/:?#@%&;\\\"<>\0-\x1f\ufffd]+(?<!\.)")
 OUTCOMES = ("total", "success", "fail")
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run

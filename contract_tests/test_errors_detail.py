@@ -18,23 +18,29 @@ from contract_tests.wire.messages import AUTH_ERRORS, ERRORS, SUCCESSES, UNSUSPI
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
-EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
-MESSAGE = re.compile(  # of exceptions of common languages and libraries
-    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|Cannot read propert|\w\.\w+ is not a function$"
-    r"|'NoneType' object|Object reference not set|nil pointer dereference|\barn:aws[\w-]*:|\bLINE \d+: "
-    r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])"
+EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")  # such as KeyError
+MESSAGE = re.compile(
+    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b"  # Node
+    r"|Cannot read propert|\w\.\w+ is not a function$"
+    r"|'NoneType' object|Object reference not set|nil pointer dereference"  # Python, .NET, Go
+    r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])"  # PHP, Ruby
+    r"|\barn:aws[\w-]*:|\bLINE \d+: "  # a resource of AWS, and the place of an error in PostgreSQL
 )
 MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env"}
 NAMES_OF_ENVIRONMENTS = {"stack", "env"}
-UNFINISHED = re.compile(  # a template, an escape, or the form of a value in a program
-    r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)|(?<!\d)(?<!\d )%[sd]\b"
-    r"|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);|[\ufffd\0-\x08\x0b\x0c\x0e-\x1f]"
-    r"|^b['\"]|^\{.*\}$|^\[[\[{'\"].*\]$|(?<!\bis )\bundefined$|^[a-z]\w*(?:\.[a-z]\w*)+$"
+UNFINISHED = re.compile(
+    r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)"  # {}, {{ name }}, ${name}
+    r"|(?<!\d)(?<!\d )%[sd]\b"  # %s, but not 100 %d
+    r"|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);"  # &#39;
+    r"|[\ufffd\0-\x08\x0b\x0c\x0e-\x1f]"  # a byte that could not be decoded, the colour of a terminal
+    r"|^b['\"]|^\{.*\}$|^\[[\[{'\"].*\]$"  # b'no key', {'error': 'no key'}, ['no key']
+    r"|(?<!\bis )\bundefined$"  # "no key: undefined", but not "the key is undefined"
+    r"|^[a-z]\w*(?:\.[a-z]\w*)+$"  # errors.auth.missing_key
 )
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 LONGEST_DETAIL = 500  # characters that are compared
-ROUTE = re.compile(r"""(?<![^\s"'(\[])[/^][A-Za-z_][^\s"',)\]]*""")
+ROUTE = re.compile(r"""(?<![^\s"'(\[])[/^][A-Za-z_][^\s"',)\]]*""")  # /usage or ^usage$
 MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
 PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
 STATUSES = range(100, 600)
@@ -207,7 +213,7 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
 def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findings:
     """A response with a 2xx status SHOULD NOT have a body that is an error.
 
-    It has an `error` text, a `success` of false, the status of an error or, at another path, a `detail` alone.
+    Such a body has an `error` text, a `success` of false, the status of an error or, at another path, a `detail` alone.
     """
     for exchange in journal:
         body = exchange.object if exchange.status in SUCCESSES else {}
@@ -216,14 +222,16 @@ def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findin
         has_failed = body.get("success") is False or any(status >= 400 for status in statuses)
         error = body.get("error")
         if has_failed or (error and isinstance(error, str)) or (is_elsewhere and body.keys() == {"detail"}):
-            yield Finding("the body is that of an error", exchange, actual=exchange.beginning)
+            problem = f"the status is {exchange.status}, and the body is that of an error"
+            yield Finding(problem, exchange, actual=exchange.beginning)
 
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
 def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
     """A member `status`, `status_code` or `code` of an error SHOULD be the status of the response.
 
-    A `code` that is neither 200 nor the status of an error is a code of the application. `success` and `ok` are false.
+    Nor SHOULD `success` or `ok` be true. A `code` that is neither 200 nor the status of an error is one of the
+    application.
     """
     for exchange in detailed:
         for name in SUCCESS_MEMBERS:

@@ -108,7 +108,7 @@ def test_lengths_are_stated(heads: Iterable[Exchange]) -> Findings:
     for exchange in heads:
         is_framed = exchange.values("Content-Length") or exchange.values("Transfer-Encoding")
         if exchange.size and not is_framed and exchange.version == exchange.request.version[5:] == "1.1":
-            yield Finding("the body ends with the connection", exchange)
+            yield Finding("the response states no length, and ends with the connection", exchange)
 
 
 @specified("RFC 9112, sections 2.3 and 4: status-line, and its version", reads=["head"])
@@ -171,7 +171,7 @@ def test_negotiated_encoding_matches_the_body(client: Gate) -> Findings:
     reads=["coding"],
 )
 def test_refused_coding_is_not_used(ok_responses: Exchanges, journal: Exchanges) -> Findings:
-    """A response SHOULD NOT have a content coding to which `Accept-Encoding` gives the weight 0, or which it lacks.
+    """A response SHOULD NOT have a content coding that `Accept-Encoding` gives the weight 0, or does not list.
 
     A deployment may have only one coding for its body. Such a coding is accepted if all responses have it.
     """

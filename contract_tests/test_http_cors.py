@@ -109,8 +109,8 @@ def test_allowed_origin_is_one_origin(gate: Gate, journal: Exchanges) -> Finding
     """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
 
     An origin has a scheme, no wildcard and no path. It is not a server for development, unless the deployment has a
-    loopback address. `null` and such a server are accepted in a response to a request with that origin. For `null`,
-    other pages are allowed as well.
+    loopback address. `null` and such a server are accepted in a response to a request with that origin; `null` only
+    where other pages are allowed as well.
     """
     is_local = is_loopback(gate.settings.target.host)
     allows_others = any(each.header(ALLOW_ORIGIN) in {"*", OTHER_ORIGIN} for each in journal)

@@ -42,7 +42,7 @@ def dated(client: Gate, first_ok: Exchange, journal: Exchanges) -> Exchanges:
 def test_date_advances(dated: Exchanges) -> Findings:
     """`Date` MUST advance: it MUST NOT be the same in all responses of two seconds.
 
-    Nor may it be the same in those of five seconds to one key and target. A cache may repeat a response with its
+    The same applies to all responses of five seconds to one key and target. A cache may repeat a response with its
     `Date`, if `Age` states that.
     """
     alike: dict[object, list[Exchange]] = {}

@@ -20,6 +20,7 @@ LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
 USUAL_NAME = re.compile(r"[a-z0-9.-]+")
 SAME_SITE = {"strict", "lax", "none"}
 PLAIN_VALUE = re.compile(rb"[ -~]*")
+# RFC 6265, section 4.1.1: printable ASCII without space, comma, semicolon, backslash and inner quotation marks.
 COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
 OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".",
@@ -31,7 +32,8 @@ WITH_SOURCES = re.compile(r"[a-z]+-src(?:-[a-z]+)?|frame-ancestors|base-uri|form
 UNQUOTED = re.compile(r"none|self|unsafe-[\w-]+")
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
 COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
-DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")  # id-sha-256 is that of the decoded body
+# Such as sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=: (id-sha-256 is that of the decoded body).
+DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")
 PLACEHOLDER = re.compile(
     rb"^(?:undefined|None|NaN(?:ms|s|%)?|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$"
     rb"|\$\{\w{0,99}\}|\{\{[^{}]*\}\}"
@@ -94,8 +96,7 @@ def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def test_fields_are_not_obsolete(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`.
 
-    It SHOULD NOT begin `Warning` with the code of a cache: 110 to 113, or 214. Nor does `X-Frame-Options` have
-    `ALLOW-FROM`.
+    Nor SHOULD it have `X-Frame-Options` with `ALLOW-FROM`, or `Warning` with the code of a cache: 110 to 113, or 214.
     """
     for exchange in journal:
         for name, values in OBSOLETE_FIELDS.items():
@@ -155,7 +156,7 @@ def test_trailer_fields_are_announced(journal: Exchanges) -> Findings:
 
 @advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
 def test_request_identifiers_differ(journal: Exchanges) -> Findings:
-    """A response SHOULD have one X-Request-Id, X-Correlation-Id or Request-Id, and not that of another response.
+    """A response SHOULD NOT have two different X-Request-Id, X-Correlation-Id or Request-Id, or that of another one.
 
     A response to a request with such a field is accepted.
     """
@@ -252,7 +253,7 @@ def test_upgrade_is_a_connection_option(journal: Exchanges) -> Findings:
 def test_bodies_have_a_media_type(gate: Gate, journal: Exchanges) -> Findings:
     """A response with a body SHOULD have `Content-Type`.
 
-    That of a JSON object from the overview or the health check is not one for plain texts, pages or unknown bytes.
+    For a JSON object from the overview or the health check, it SHOULD NOT be that of a text, a page or unknown bytes.
     """
     for exchange in journal:
         if exchange.size and exchange.status and not exchange.values("Content-Type"):

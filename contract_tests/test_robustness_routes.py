@@ -15,8 +15,8 @@ from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
 SERVED = SUCCESSES | frozenset(range(300, 400))
-PLAIN_HTTP = re.compile(r"(?:^|<)(http://[^>\s]*)")
-NO_LOCATION = re.compile(r"(?i)(?:[^?#]*/)?undefined|null|none|nan|\[object object\]|")
+PLAIN_HTTP = re.compile(r"(?:^|<)(http://[^>\s]*)")  # as in Location, and as in Link: <http://host/>; rel=next
+NO_LOCATION = re.compile(r"(?i)(?:[^?#]*/)?undefined|null|none|nan|\[object object\]|")  # /api/undefined, or empty
 HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 
 
@@ -50,8 +50,8 @@ def _forwarded_hosts(request: Request) -> dict[bytes, str]:
 def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location` with a URL, not a word like `undefined`.
 
-    The URL is not that of the request, unless the response sets a cookie. Over HTTPS, `Location` and `Link` do not lead
-    to the same host by plain HTTP, also in other responses.
+    It SHOULD NOT be the URL of the request, unless the response sets a cookie. Over HTTPS, `Location` and `Link` of any
+    response SHOULD NOT lead to the same host by plain HTTP.
     """
     yield from _links_to_plain_http(gate, journal)
     redirects = (each for each in journal if each.status in REDIRECTS)
@@ -113,7 +113,7 @@ def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
     repeats=["bypass/other-route-needs-a-key"],
 )
 def test_other_routes_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
-    """A request with a valid key at a route of another version, or for management, SHOULD NOT get 200."""
+    """A request with a valid key at a route of another version, for management or of the source SHOULD NOT get 200."""
     targets = {gate.target_of(route).encode() for route in OTHER_ROUTES}
     with_keys = (each for each in journal if each.request.credential in gate.keys and each.request.target in targets)
     exchanges = or_not_tested(with_keys, "no request with a valid key was sent to such a route")

@@ -59,11 +59,12 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
+CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")  # successRate
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
 TIMES_OF_METRICS = {"generated_at", "computed_at", "as_of"}
 DATE_PARTS = (range(1900, 2200), range(1, 13), range(1, 32))
+# /Date(1700000000000)/, 29.11.2026 or 2026/11/29, Nov 29, 2026, and 29 November.
 DATE = re.compile(r"/Date\(\d|\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
 MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
@@ -161,7 +162,8 @@ def test_undocumented_members_are_not_secrets(
     """
     for exchange, name, value in _members((*ok_responses, *other_ok_responses)):
         if isinstance(value, str | list) and name not in gate.members and is_secret(name):
-            yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
+            problem = "an undocumented member has the name of a secret or of personal data"
+            yield Finding(problem, exchange, actual=name)
 
 
 @advisory("OWASP API3, broken object property level authorization: a response has only what its client needs")
@@ -215,7 +217,8 @@ def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
         else:
             is_unclear = _is_list_of_parts(value)
         if is_unclear:
-            yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=str(value))
+            problem = f"the form of the date in {exchange.excerpt(name)} is ambiguous"
+            yield Finding(problem, exchange, expected=expected, actual=str(value))
 
 
 def _is_list_of_parts(value: object) -> bool:
@@ -230,8 +233,8 @@ def _is_list_of_parts(value: object) -> bool:
 def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
     """The time at which something happened SHOULD NOT be more than a minute after `Date`.
 
-    It is a text of a member whose name states that, such as `updated_at`. If `total` changes, the time of the metrics,
-    such as `generated_at`, does not stay a minute or more before `Date`.
+    It is a text of a member whose name states that, such as `updated_at`. The time of the metrics, such as
+    `generated_at`, SHOULD NOT remain the same for more than a minute if `total` changes.
     """
     totals: dict[tuple[object, ...], Exchange] = {}
     for exchange, name, text in _members(ok_responses):

@@ -12,7 +12,7 @@ from contract_tests.wire.messages import Exchange, Exchanges
 from usage_contract.levels import Level
 
 TRIES = 3  # times a problem must occur that other users of the deployment could explain
-STATUS_CODES = re.compile(r"\d{3}(, \d{3})*( or \d{3})?")
+STATUS_CODES = re.compile(r"\d{3}(, \d{3})*( or \d{3})?")  # as `one_of` writes them
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,8 @@ class Evasion:
     def finding(self) -> Finding:
         """Return the finding for the first suspect, with the response that states the most tokens."""
         shown = max(self._accepted[self.suspects[0]], key=lambda exchange: UsageMetrics(exchange).remaining or 0)
-        problem = f"a request with an empty bucket {'has a full one' if self._states_full(shown) else 'is accepted'}"
+        served = "is served from a full bucket" if self._states_full(shown) else "is accepted"
+        problem = f"this request {served}, while the bucket of its key is empty"
         return tokens_finding(problem, shown, f"about {self.due:.1f} of {counted(self.bucket.burst, 'token')}")
 
     @property
