@@ -113,7 +113,7 @@ def test_similar_key_is_refused(client: Gate, ok_responses: Exchanges) -> Findin
         *wrong_keys.near(client.main),
         *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
     ]
-    yield from _accepted(client, client.send_in_turn(_requests_with(client, similar)))
+    yield from _not_refused(client, client.send_in_turn(_requests_with(client, similar)))
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"])
@@ -135,7 +135,7 @@ def test_wildcard_or_injection_is_refused(client: Gate) -> Findings:
     Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
     """
     requests = _requests_with(client, wrong_keys.PATTERNS)
-    yield from _accepted(client, client.transport.send_concurrently(requests))  # more than a small pool has room for
+    yield from _not_refused(client, client.transport.send_concurrently(requests))  # more than a small pool has room for
 
 
 @documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED])
@@ -218,8 +218,8 @@ def _requests_with(gate: Gate, keys: Iterable[Credential]) -> list[Request]:
     return [gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in wrong]
 
 
-def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
-    """Yield a finding for each wrong key that is not rejected; one that looks like an attack may meet a firewall."""
+def _not_refused(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
+    """Yield a finding for each wrong key that is not refused as usual; one like an attack may meet a firewall."""
     for exchange in exchanges:
         if not exchange.request.new_connection:
             yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})

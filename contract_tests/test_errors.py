@@ -226,7 +226,7 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
     received, sent = received_values(exchange), request_bytes(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
-    prefix = key.value[: wrong_keys.without_prefix(key.value)]  # not a secret
+    prefix = key.value[: wrong_keys.prefix_length(key.value)]  # not a secret
     parts = (key.value[start : start + length] for start in range(len(key.value) - length + 1))
     return any(part in received and part not in sent and part not in prefix for part in parts)
 

@@ -70,7 +70,7 @@ def near(key: Credential) -> list[Credential]:
         variant(value[:middle], "cut to its first half", piece(key, 0, middle)),
         variant(value + b"x", "followed by an x"),
         variant(b"x" + value, "after an x"),
-        variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
+        variant(value[prefix_length(value) :], "without its prefix", piece(key, prefix_length(value))),
         variant(
             value[:1].swapcase() + value[1:],
             "with the case of its first character swapped",
@@ -132,8 +132,8 @@ def _hashed(key: Credential) -> Iterator[Credential]:
         yield _variant(key, digest.hexdigest().encode(), f"replaced by its {name}", shell)
 
 
-def without_prefix(value: bytes) -> int:
-    """Return where a key continues after its prefix, which ends with `-` or `_` in the first half; 0 without one."""
+def prefix_length(value: bytes) -> int:
+    """Return the length of a key's prefix, which ends with `-` or `_` in its first half; 0 without one."""
     half = value[: (len(value) + 1) // 2]
     return max(half.rfind(b"-"), half.rfind(b"_")) + 1
 
