@@ -10,7 +10,7 @@ from contract_tests.support.findings import Finding, Findings, field_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
-from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges, with_field
+from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges, distinct, with_field
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
@@ -237,7 +237,7 @@ def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
 def test_responses_are_not_shared_by_caches(gate: Gate, baseline_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response with status 200, 401, 403 or 429 MUST NOT allow a shared cache to serve it to another client."""
     others = (each for each in journal if each.status == 429 or gate.is_ok(each))
-    for exchange in {id(each): each for each in (*baseline_responses, *others)}.values():
+    for exchange in distinct(*baseline_responses, *others):
         if _may_be_shared(gate, exchange):
             stated = {name: exchange.header(name) for name in ("Cache-Control", *TARGETED, "Vary")}
             actual = ", ".join(f"{name}: {value}" for name, value in stated.items() if value)

@@ -22,7 +22,7 @@ from contract_tests.support.findings import (
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
-from contract_tests.wire.messages import AUTH_ERRORS, LATE_ENDINGS, SUCCESSES, Exchange, Exchanges, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, LATE_ENDINGS, SUCCESSES, Exchange, Exchanges, distinct, kept_whole
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 LENGTHS = re.compile(rb"\d+(?:, *\d+)*")  # a list of equal lengths is valid (RFC 9110, section 8.6)
@@ -53,7 +53,7 @@ def errors(missing_key_responses: object, journal: Exchanges) -> Exchanges:
 @pytest.fixture
 def heads(baseline_responses: Exchanges, other_ok_responses: Exchanges, errors: Exchanges) -> Iterable[Exchange]:
     """All baseline exchanges, other ones with a 200 to a valid key, and errors, each once."""
-    return _distinct(*baseline_responses, *other_ok_responses, *errors)
+    return distinct(*baseline_responses, *other_ok_responses, *errors)
 
 
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
@@ -63,7 +63,7 @@ def test_other_responses_are_complete(errors: Exchanges, journal: Exchanges) -> 
     A shorter response is reported only if its status is 401, 403, 404, 405 or 429, or if its request is HTTP/1.0.
     """
     unreadable = (each for each in journal if each.ending == "malformed" and each.raw_head.startswith(b"HTTP/1."))
-    for exchange in _distinct(*errors, *unreadable, *(each for each in journal if each.request.version == "HTTP/1.0")):
+    for exchange in distinct(*errors, *unreadable, *(each for each in journal if each.request.version == "HTTP/1.0")):
         if exchange.ending in {"truncated", "malformed"}:
             yield incomplete_finding(exchange)
 
@@ -293,11 +293,6 @@ def test_deflate_has_the_zlib_format(journal: Exchanges) -> Findings:
     for exchange in or_not_applicable(deflated, "no response has the content coding deflate"):
         if is_raw_deflate(exchange.raw_body):
             yield Finding("the body is raw deflate", exchange, expected="the zlib format")
-
-
-def _distinct(*exchanges: Exchange) -> Iterable[Exchange]:
-    """Return each exchange once, in order."""
-    return {id(exchange): exchange for exchange in exchanges}.values()
 
 
 def _followed(exchanges: Iterable[Exchange]) -> Findings:

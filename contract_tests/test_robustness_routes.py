@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import product
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from contract_tests.support.disclosure import received_values
@@ -67,12 +68,12 @@ def test_redirects_have_a_location(gate: Gate, journal: Exchanges) -> Findings:
 def _links_to_plain_http(gate: Gate, journal: Exchanges) -> Findings:
     """Yield a finding for each field of an HTTPS deployment that leads to its host by plain HTTP."""
     target = gate.settings.target
-    for exchange in journal if target.scheme == "https" else ():
-        for name in ("Location", "Link") if _is_direct(gate, exchange.request) else ():
-            for url in PLAIN_HTTP.findall(exchange.header(name)):
-                with suppress(ValueError):  # of an address in brackets that is not valid
-                    if urlsplit(url).hostname == target.host:
-                        yield Finding(f"{name} leads from HTTPS to plain HTTP", exchange, actual=url)
+    direct = [each for each in journal if target.scheme == "https" and _is_direct(gate, each.request)]
+    for exchange, name in product(direct, ("Location", "Link")):
+        for url in PLAIN_HTTP.findall(exchange.header(name)):
+            with suppress(ValueError):  # of an address in brackets that is not valid
+                if urlsplit(url).hostname == target.host:
+                    yield Finding(f"{name} leads from HTTPS to plain HTTP", exchange, actual=url)
 
 
 def _leads_to_itself(gate: Gate, exchange: Exchange) -> bool:

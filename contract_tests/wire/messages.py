@@ -406,6 +406,11 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
         abridged.check_kept()
 
 
+def distinct(*exchanges: Exchange) -> list[Exchange]:
+    """Return each exchange once, in order."""
+    return list({id(exchange): exchange for exchange in exchanges}.values())
+
+
 def with_field(exchanges: Iterable[Exchange], name: str) -> list[Exchange]:
     """Return the responses that have a header field; NotApplicable if there are none."""
     return or_not_applicable((each for each in exchanges if each.values(name)), f"no response has {name}")
