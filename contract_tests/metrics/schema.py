@@ -210,11 +210,8 @@ def header_problems(operation: str, exchange: Exchange) -> Iterator[Problem]:
         if name == "Retry-After" and not is_retry_after(text):
             yield Problem("Retry-After is not valid (RFC 9110, section 10.2.3)", None, "seconds or an HTTP date", shown)
         schema = described["schema"]
-        value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
+        is_number = schema.get("type") in {"number", "integer"} and re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip())
+        value = float(text) if is_number else text
         for error in Draft202012Validator(schema).iter_errors(value):
             problem = _problem(error, exchange)
             yield Problem(f"{name} is not valid", None, problem.expected, shown)
-
-
-def _as_number(text: str) -> float | str:
-    return float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()) else text

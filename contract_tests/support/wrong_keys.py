@@ -107,8 +107,9 @@ def near(key: Credential) -> list[Credential]:
 
 def altered(keys: Sequence[Credential]) -> Iterator[Credential]:
     """Yield the second key, or the only one, in another case, and the last further key without its last character."""
-    variants = (_in_other_case(keys[:2][-1]), *map(_cut, keys[1:][-1:]))
-    return (variant for variant in variants if variant.value)
+    key = keys[:2][-1]
+    yield _variant(key, key.value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)")
+    yield from map(_cut, keys[1:][-1:])
 
 
 def _variant(key: Credential, value: bytes, change: str, shell: str = "") -> Credential:
@@ -118,10 +119,6 @@ def _variant(key: Credential, value: bytes, change: str, shell: str = "") -> Cre
 def _cut(key: Credential) -> Credential:
     shell = f"${{{key.shell.removeprefix('$')}%?}}"
     return _variant(key, key.value[:-1], "without its last character", shell)
-
-
-def _in_other_case(key: Credential) -> Credential:
-    return _variant(key, key.value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)")
 
 
 def _hashed(key: Credential) -> Iterator[Credential]:
