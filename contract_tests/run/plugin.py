@@ -142,18 +142,19 @@ def _ignore_signals() -> None:
 
 
 def _refuse_unsafe_options(option: Any) -> None:
-    if sys.flags.optimize:
-        raise pytest.UsageError("-O, PYTHONOPTIMIZE: pytest and the gate need assertions. Leave them out")
-    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
-        raise pytest.UsageError("-n, --tx: the rules share one process. Leave them out, or add -n0")
-    if getattr(option, "forked", False):
-        raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
-    if getattr(option, "reruns", None):
-        raise pytest.UsageError("--reruns: a promise that is sometimes broken is broken. Leave the option out")
-    if getattr(option, "trace", False):
-        raise pytest.UsageError("--trace: pytest's debugger discards the findings of a rule. Leave the option out")
-    if option.hypothesis_verbosity in {"verbose", "debug"}:
-        raise pytest.UsageError("--hypothesis-verbosity: Hypothesis would print the keys that it draws. Leave it out")
+    given = {name: getattr(option, name, None) for name in ("numprocesses", "tx", "forked", "reruns", "trace")}
+    prints_keys = option.hypothesis_verbosity in {"verbose", "debug"}
+    refused = {
+        "-O, PYTHONOPTIMIZE: pytest and the gate need assertions. Leave them out": sys.flags.optimize,
+        "-n, --tx: the rules share one process. Leave them out, or add -n0": given["numprocesses"] or given["tx"],
+        "--forked: the rules share one process. Leave the option out, or add -p no:forked": given["forked"],
+        "--reruns: a promise that is sometimes broken is broken. Leave the option out": given["reruns"],
+        "--trace: pytest's debugger discards the findings of a rule. Leave the option out": given["trace"],
+        "--hypothesis-verbosity: Hypothesis would print the keys that it draws. Leave it out": prints_keys,
+    }
+    for problem, is_given in refused.items():
+        if is_given:
+            raise pytest.UsageError(problem)
 
 
 @pytest.hookimpl(trylast=True)
