@@ -221,6 +221,6 @@ def all_ok_responses(gate: Gate, ok_responses: object, journal: Exchanges) -> Ex
 
 @pytest.fixture
 def other_ok_responses(ok_responses: Exchanges, all_ok_responses: Exchanges) -> Exchanges:
-    """The same exchanges without the baseline exchanges, and without responses in zstd."""
+    """The exchanges of `all_ok_responses` other than baseline ones, without zstd, which the gate does not decode."""
     known = {id(exchange) for exchange in ok_responses}
     return [each for each in all_ok_responses if id(each) not in known and not each.is_zstd]

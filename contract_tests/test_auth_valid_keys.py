@@ -64,7 +64,7 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: Exchanges) -> F
 
 @pytest.fixture(scope="session")
 def unusual_requests(client: Gate) -> Exchanges:
-    """Exchanges with the main key that combine tolerances of several rules, all of which every deployment has."""
+    """Exchanges with the main key, each of which combines what several rules require every deployment to accept."""
     in_a_page, other_credentials, with_parameter, any_type = _fields_of_other_clients(client).values()
     requests = [
         client.request(

@@ -28,7 +28,7 @@ from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 LENGTHS = re.compile(rb"\d+(?:, *\d+)*")  # a list of equal lengths is valid (RFC 9110, section 8.6)
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
-HEAD = re.compile(rb"(?s).*\n\r?\n")
+HEAD = re.compile(rb"(?s).*\n\r?\n")  # up to the last empty line
 FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}

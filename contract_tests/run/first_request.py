@@ -60,8 +60,20 @@ def first_response(sender: BaselineSender, session: pytest.Session) -> Exchange:
     gate = sender.gate
     if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
         _could_not_be_tested(gate, f"--header gives {gate.key_header}; give API keys by the options for keys")
+    exchange = _send_first(sender)
+    if exchange.status != 200 or is_page(exchange):
+        _report_no_first_200(sender, session, exchange)
+    if _is_of_another_api(gate, exchange):
+        problem = "the body of the first response has no documented member; is it another API? Check --base-url"
+        _could_not_be_tested(gate, problem, exchange)
+    sender.first_ok = exchange
+    return exchange
+
+
+def _send_first(sender: BaselineSender) -> Exchange:
+    gate = sender.gate
     try:
-        exchange = sender.send(gate.main)
+        return sender.send(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
@@ -71,13 +83,6 @@ def first_response(sender: BaselineSender, session: pytest.Session) -> Exchange:
     except NotTested as reason:
         is_throttled = any(exchange.status == 429 for exchange in gate.transport.journal)
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
-    if exchange.status != 200 or is_page(exchange):
-        _report_no_first_200(sender, session, exchange)
-    if _is_of_another_api(gate, exchange):
-        problem = "the body of the first response has no documented member; is it another API? Check --base-url"
-        _could_not_be_tested(gate, problem, exchange)
-    sender.first_ok = exchange
-    return exchange
 
 
 def _report_no_first_200(sender: BaselineSender, session: pytest.Session, exchange: Exchange) -> NoReturn:
