@@ -29,6 +29,7 @@ LENGTHS = re.compile(rb"\d+(?:, *\d+)*")  # a list of equal lengths is valid (RF
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 HEAD = re.compile(rb"(?s).*\n\r?\n")  # up to the last empty line
+# "X-Long: a\r\n b"
 FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}

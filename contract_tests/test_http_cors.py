@@ -15,6 +15,7 @@ from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_
 
 ALLOW_ORIGIN, ALLOW_HEADERS = "Access-Control-Allow-Origin", "Access-Control-Allow-Headers"
 ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
+# https://shop.example:8443 or http://[::1]
 SERIALIZED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 # An application on a phone has such an origin without a port.
 DEVELOPMENT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):\d{1,5}")

@@ -14,24 +14,28 @@ from ipaddress import ip_address, ip_network
 INTERNALS = re.compile(
     # In JSON there are backslashes before quotation marks, and for the ends of lines. Every repetition has a bound:
     # the search must not take longer than the text is long.
-    rb'Traceback \(most recent call last\)|File \\?"[^"]{1,1000}", line \d|\bat [\w.$<>]{1,300}\([\w.]{1,300}:\d{1,9}\)'
-    rb"|\n[ \t\r]{1,100}at [^\n]{1,1000}:\d{1,9}:\d"
-    rb"|\[Errno \d{1,9}\]|goroutine \d{1,20} \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near"
-    rb"|/site-packages/|(?<!/)/\w{1,60}\.(?:py|rb|js|ts|go|php|java|cs|exs?|kt):\d|\.(?:py|rb|php) line \d"
-    rb'|\bORA-\d{5}|\brelation \\?"[\w.]{1,200}\\?"|panic: runtime error'
-    rb"|error in your SQL syntax|Unclosed quotation mark after|\bMongo\w{0,20}Error\b|\bE11000 duplicate key"
-    rb"|\bSystem\.[\w.]{1,200}Exception\b|:line \d|\*\* \(\w{1,60}Error\)"
-    rb"|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger|\bRails\.root: |Symfony Exception"
-    rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
-    rb"|duplicate key value violates|\binvalid input syntax for type|\bcolumn \\?\"[\w.]{1,200}\\?\" does not exist"
+    # Python and its libraries
+    rb'Traceback \(most recent call last\)|File \\?"[^"]{1,1000}", line \d|\[Errno \d{1,9}\]|/site-packages/'
+    rb"|sqlite3\.|psycopg|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger"
+    # A place in a program: at Usage.get(Usage.java:17), at get (/app/usage.js:17:5), /usage.py:17, usage.php line 17
+    rb"|\bat [\w.$<>]{1,300}\([\w.]{1,300}:\d{1,9}\)|\n[ \t\r]{1,100}at [^\n]{1,1000}:\d{1,9}:\d|:line \d"
+    rb"|(?<!/)/\w{1,60}\.(?:py|rb|js|ts|go|php|java|cs|exs?|kt):\d|\.(?:py|rb|php) line \d|\.php on line \d"
+    # Go, Rust, .NET, Elixir, Rails, Symfony and Prisma
+    rb"|goroutine \d{1,20} \[|panic: runtime error|panicked at|\bSystem\.[\w.]{1,200}Exception\b|\*\* \(\w{1,60}Error\)"
+    rb"|\bRails\.root: |Symfony Exception|\bInvalid `prisma\."
+    # Databases and their statements
+    rb"|\bSQLSTATE|syntax error at or near|\bORA-\d{5}|error in your SQL syntax|Unclosed quotation mark after"
+    rb"|\bMongo\w{0,20}Error\b|\bE11000 duplicate key|duplicate key value violates|\binvalid input syntax for type"
+    rb'|\brelation \\?"[\w.]{1,200}\\?"|\bcolumn \\?"[\w.]{1,200}\\?" does not exist'
     rb"|\bTable '[\w-]{1,100}\.[\w.-]{1,100}' doesn't exist|\bUnknown column '[^'\n]{1,200}' in '"
     rb"|\bAccess denied for user '[^'\n]{0,200}'@|\bWRONGTYPE Operation"
-    rb"|\bInvalid `prisma\.|\.php on line \d"
-    # The home of a user may be that of the client, in instructions.
+    rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
+    # An address with a password: redis://default:secret@
+    rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
+    # A file on Windows: D:\\app\\usage.config. The home of a user may be that of the client, in instructions.
     rb"|\b[A-Z]:(?!\\{1,2}(?:Users|path)\\)(?:\\{1,2}[\w .()-]{1,60}){1,12}"
     rb"\.(?:cs|vb|aspx?|config|json|xml|dll|exe|py|js|php|log|ini)\b"
-    rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
-    # The folders of a server, and not those of a web site.
+    # A file in the folders of a server, and not in those of a web site: /var/lib/usage/keys.db
     rb"|(?<![\w./:-])/(?:etc|srv|var/(?:www|lib|log|task)|usr/(?:local|lib|share|src)|home/\w{1,60}|opt/\w{1,60})"
     rb"/[\w./-]{0,200}\.(?:py|rb|js|php|json|ya?ml|conf|ini|env|pem|key|db|log|sock)\b"
 )
@@ -49,6 +53,7 @@ FIELD_INTERNALS = re.compile(
     rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
 )
 DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail)")
+# X-Backend, X-Upstream-Addr, X-Served-Node-Id
 MACHINE_FIELDS = re.compile(
     r"(?i)x-(?:\w+-)?(?:backend|upstream|pod|hostname|instance|container|node)(?:-(?:server|name|id|host|addr))?$"
 )
@@ -84,7 +89,7 @@ SOFTWARE_FIELDS = frozenset(
     {"server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-generator", "x-powered-cms"}
     | {"x-owa-version", "microsoftsharepointteamservices", "x-php-version", "x-framework", "x-app-server"}
 )
-# The page or detail of an error may name the server that made it. Plans and languages of clients have similar names.
+# nginx/1.25.3, in the page or detail of an error that a server made. Plans and languages of clients have similar names.
 SOFTWARE = re.compile(
     rb"(?i)(?<![\w/.-])(?:(?:nginx|openresty|apache(?:-coyote| tomcat)?|microsoft-iis|jetty|wildfly|lighttpd|caddy"
     rb"|werkzeug|gunicorn|uvicorn|aiohttp|kestrel|phusion passenger)[/ ]"
@@ -96,6 +101,7 @@ VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major ver
 PRIVATE_NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
 )
+# 10.0.0.7:8080, fd00::7, localhost, db.internal, usage.c9akciq32.rds.amazonaws.com, redis:6379.
 # A number behind the name of a product and a slash is a version, and 10.0.0.0/8 is a network.
 ADDRESS = re.compile(
     rb"(?i)(?:(?P<ip>(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w|/\d{1,2}(?![\w/.-]))"
