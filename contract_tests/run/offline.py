@@ -12,9 +12,9 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.reports.model import Outcome, RuleReport, redacted
+from contract_tests.reports.model import Outcome, RuleReport, counted, redacted
 from contract_tests.run.key_sources import keys_from
-from contract_tests.run.recorded import check_recording, reason_of_doubts, recorded_runner, settings_of
+from contract_tests.run.recorded import check_recording, recorded_runner, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.runner import Runner
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -23,7 +23,7 @@ from contract_tests.support.findings import Finding
 from contract_tests.support.gate import OPERATION
 from contract_tests.support.rules import RuleFunction, rule_functions
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
-from contract_tests.wire.messages import Aspect, Exchange
+from contract_tests.wire.messages import Aspect, Exchange, distinct
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.levels import Level
@@ -85,12 +85,15 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
     settings = settings_of(recording, level)
     verdicts = Verdicts(settings, runner=recorded_runner(settings, recording, with_doubts=True))
     broken = [verdict for verdict in _each_verdict(verdicts, recording.lacks, {}) if verdict.findings]
-    return {verdict.rule.id: reason_of_doubts(_doubted_in(verdict.findings) or doubted) for verdict in broken}
+    return {verdict.rule.id: _reason_of_doubts(verdict.findings, doubted) for verdict in broken}
 
 
-def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
-    exchanges = (exchange for finding in findings for exchange in (finding.exchange, *finding.related))
-    return [exchange for exchange in exchanges if exchange.doubt]
+def _reason_of_doubts(findings: Iterable[Finding], doubted: Iterable[Exchange]) -> str:
+    """Return why a rule is in doubt: by the exchanges of its findings, or by all where these have no doubt."""
+    shown = (exchange for finding in findings for exchange in (finding.exchange, *finding.related))
+    doubts = [each.doubt for each in distinct(*shown) if each.doubt] or [each.doubt for each in doubted]
+    responses = counted(len(doubts), "response")
+    return f"{responses} with another possible cause would break the rule: {'; '.join(dict.fromkeys(doubts))}"
 
 
 def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping[str, str]) -> Iterator[Verdict]:

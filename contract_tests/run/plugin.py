@@ -23,7 +23,7 @@ from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outage import OutageError
 from contract_tests.run.plan import plan
-from contract_tests.run.recorded import check_doubts, check_recording, recording_key
+from contract_tests.run.recorded import check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
 from contract_tests.run.subject import sends_nothing, subject_of
@@ -32,7 +32,7 @@ from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.support.examples import PROFILES
 from contract_tests.support.findings import BrokenPromiseError
 from contract_tests.support.rules import Rule, rule_ids, rule_of, unknown_rule
-from contract_tests.wire.not_tested import NotApplicable, NotTested
+from contract_tests.wire.not_tested import OWN_REQUESTS, NotApplicable, NotTested
 from usage_contract import __version__
 
 END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -219,7 +219,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     if recording := config.stash[recording_key]:
         if doubts_key not in config.stash:  # judged once, when the first rule has held
             config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)
-        check_doubts(rule_of(pyfuncitem), config.stash[doubts_key])
+        if doubts := config.stash[doubts_key].get(rule_of(pyfuncitem).id):
+            raise NotTested(doubts, wanted=OWN_REQUESTS)
     if unfinished := not_applicable or verdicts.limit_of_run(rule_of(pyfuncitem)):
         raise unfinished
     return True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from contract_tests.metrics.schema import contract
-from contract_tests.reports.model import counted
 from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.options import Settings
 from contract_tests.run.runner import Runner
@@ -76,19 +75,6 @@ def _undoubted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
             yield exchange
         elif exchange.doubt != PAGE_OF_ANOTHER:
             yield replace(exchange, request=replace(exchange.request, is_baseline=False))
-
-
-def reason_of_doubts(exchanges: Iterable[Exchange]) -> str:
-    """Return why a rule is not tested that exchanges with a doubt break."""
-    doubts = {id(exchange): exchange.doubt for exchange in exchanges}
-    responses = counted(len(doubts), "response")
-    return f"{responses} with another possible cause would break the rule: {'; '.join(dict.fromkeys(doubts.values()))}"
-
-
-def check_doubts(rule: Rule, doubts: Mapping[str, str]) -> None:
-    """Raise NotTested for a rule that the responses with a doubt break, and all others keep."""
-    if reason := doubts.get(rule.id):
-        raise NotTested(reason, wanted=OWN_REQUESTS)
 
 
 def check_recording(rule: Rule, lacks: Collection[Aspect]) -> None:
