@@ -155,7 +155,7 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
 
 @specified("RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY)
 def test_key_header_position_does_not_matter(client: Gate, unusual_requests: Exchanges) -> Findings:
-    """A request with a valid key MUST be accepted regardless of the key header's position, without a space as well."""
+    """A request with a valid key MUST be accepted wherever the key header is, also without a space after its colon."""
     around = [("Accept-Language", "en"), ("X-Last", "1")]
     requests = [
         client.request(client.main, "without a space after the colon", separator=b":"),

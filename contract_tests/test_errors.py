@@ -128,8 +128,8 @@ def test_unknown_key_status_does_not_vary(documented_errors: Exchanges) -> Findi
 def test_401_carries_a_challenge(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
-    Responses to usual requests are judged. Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes,
-    for which browsers open a dialog. Bearer is accepted beside a scheme for keys.
+    Responses to usual requests are judged. Many servers omit the field. Basic, Digest, Negotiate and NTLM are other
+    schemes, for which browsers open a dialog. Bearer is accepted beside a scheme for keys.
     """
     refused = (each for each in journal if each.status == 401 and gate.is_unsuspicious(each.request))
     for exchange in or_not_applicable(refused, "no response to a usual request has status 401"):
@@ -235,7 +235,7 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
 def test_responses_do_not_disclose_internals(journal: Exchanges) -> Findings:
     """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error.
 
-    Nor MUST a header field contain a bearer token that its request did not contain. Cookies and fields with URLs may.
+    A header field MUST NOT contain a token, unless the request contained it. Cookies and fields with URLs may.
     """
     for exchange in kept_whole(journal):
         if match := internals(exchange.body):
@@ -251,7 +251,7 @@ def test_responses_do_not_disclose_internals(journal: Exchanges) -> Findings:
 def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings:
     """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file.
 
-    Nor should a response have a field for debugging, such as X-Debug-Token, or one that names a machine.
+    Nor SHOULD a response have a field for debugging, such as X-Debug-Token, or one that names a machine.
     """
     for exchange in journal:
         yield from _disclosed_in_fields(exchange, details_in_field)
@@ -282,7 +282,7 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: Exchanges) -> 
 def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
 
-    Nor should the body of an error. A major version is accepted.
+    Nor SHOULD the body of an error contain such a version. A major version is accepted.
     """
     for exchange in journal:
         for name, value in exchange.fields:

@@ -117,7 +117,7 @@ def _detail(exchange: Exchange) -> str:
 def test_errors_do_not_describe_an_exception(journal: Exchanges) -> Findings:
     """The JSON body of an error SHOULD NOT contain the message of an exception, or a member for its stack.
 
-    Nor should `detail` contain the name of an exception, such as `KeyError`.
+    Nor SHOULD `detail` contain the name of an exception, such as `KeyError`.
     """
     errors = (each for each in journal if each.status in ERRORS and each.is_json and not each.abridged)
     for exchange in or_not_applicable(errors, "no error has a JSON body"):

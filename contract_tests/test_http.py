@@ -83,7 +83,7 @@ def test_nothing_follows_a_response(baseline_responses: Exchanges) -> Findings:
 def test_nothing_follows_other_responses(other_ok_responses: Exchanges, errors: Exchanges) -> Findings:
     """A response to another request MUST NOT be followed by more bytes than its length states.
 
-    Its status is 200, with a valid key, or 401, 403, 404, 405 or 429.
+    Responses with status 200 to a valid key, and those with 401, 403, 404, 405 or 429, are judged.
     """
     return _followed(exchange for exchange in (*other_ok_responses, *errors) if not exchange.request.body)
 

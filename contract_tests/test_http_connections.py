@@ -95,7 +95,7 @@ def test_connection_closes_after_an_error(journal: Exchanges) -> Findings:
 def test_http_1_0_connection_serves_two_requests(client: Gate) -> Findings:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
 
-    A request without a Host header, on a connection of its own, is such a request.
+    The same applies to a request without a Host header, on a connection of its own.
     """
     label, version = "by HTTP/1.0, without Host", "HTTP/1.0"
     exchange = client.send(client.main, label, without=("Host",), version=version, new_connection=True)

@@ -242,7 +242,7 @@ def test_query_does_not_add_headers(client: Gate) -> Findings:
 def test_usual_targets_are_accepted(journal: Exchanges) -> Findings:
     """A request SHOULD NOT be refused with 414 if its target has less than 8,000 bytes.
 
-    Nor is it refused with 431 if its head has less than 4,000 bytes and at most 50 header fields.
+    Nor SHOULD it be refused with 431 if its head has less than 4,000 bytes and at most 50 header fields.
     """
     for exchange in journal:
         request = exchange.request

@@ -139,7 +139,7 @@ def test_integers_are_exact_in_javascript(ok_responses: Exchanges) -> Findings:
 def test_numbers_have_no_rounding_noise(ok_responses: Exchanges) -> Findings:
     """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001.
 
-    Nor does it have more than 17 significant digits, which most clients do not keep.
+    Nor SHOULD it have more than 17 significant digits, which most clients do not keep.
     """
     for exchange in kept_whole(_complete(ok_responses)):
         numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
