@@ -14,7 +14,16 @@ from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
 from contract_tests.wire.connection import request_bytes
-from contract_tests.wire.messages import AUTH_ERRORS, ERRORS, SUCCESSES, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    ERRORS,
+    IDENTIFIER_FIELDS,
+    SUCCESSES,
+    UNSUSPICIOUS,
+    Exchange,
+    Exchanges,
+    kept_whole,
+)
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
@@ -81,7 +90,7 @@ def test_detail_does_not_depend_on_the_wrong_key(
 ) -> Findings:
     """A response to a wrong key as long as a valid one SHOULD NOT have another `detail` than that to an unknown key.
 
-    Numbers in the texts, such as times and identifiers, may differ, and so may masked keys.
+    Numbers in the texts, such as times and identifiers, may differ, and so may a masked key or one end of it.
     """
     usual = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN and _detail(each)]
     if len(set(map(_detail, usual))) != 1:
@@ -104,10 +113,17 @@ def _is_similar(exchange: Exchange, gate: Gate) -> bool:
 
 
 def _detail(exchange: Exchange) -> str:
-    """Return the detail of an error without its numbers and the key of the request, also masked; empty without one."""
+    """Return the detail of an error without its numbers and the key of the request, also in part; empty without one."""
     text, key = _text(exchange), exchange.request.credential
-    words = (text.replace(key.value.decode("latin-1"), "") if key else text).split()
+    sent = key.value.decode("latin-1") if key else ""
+    words = (word for word in (text.replace(sent, "") if sent else text).split() if not _shows_end_of(sent, word))
     return VARIABLE.sub("", " ".join(word for word in words if not any(mask in word for mask in MASKS)))
+
+
+def _shows_end_of(key: str, word: str) -> bool:
+    """Whether a word is the beginning or the end of a key, as in "key ending in 1c"."""
+    shown = word.strip("\"'`().,:;")
+    return bool(shown) and (key.startswith(shown) or key.endswith(shown))
 
 
 @advisory(
@@ -244,6 +260,31 @@ def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
                 expected, actual = str(exchange.status), str(stated)
                 problem = f"the member {name} is that of another response"
                 yield Finding(problem, exchange, pointer=f"/{name}", expected=expected, actual=actual)
+
+
+@advisory("Google API design, RequestInfo: the identifier finds the request in the logs of the server")
+def test_body_and_field_name_one_request(journal: Exchanges) -> Findings:
+    """The body of an error SHOULD NOT have another identifier of the request than the header field.
+
+    These are `request_id` or `correlation_id`, in any spelling, and X-Request-Id, Request-Id or X-Correlation-Id.
+    A response to a request with such a field is accepted.
+    """
+    errors = (each for each in journal if (each.status or 0) >= 400 and each.is_json and not each.abridged)
+    own = (each for each in errors if not any(map(each.request.values, IDENTIFIER_FIELDS)))
+    for exchange in own:
+        stated = {_identifier(name): exchange.header(name) for name in IDENTIFIER_FIELDS if exchange.values(name)}
+        members = ((name, value) for each in objects(exchange.json.value) for name, value in each.items())
+        for name, value in members:
+            expected = stated.get(_identifier(name), value)
+            if isinstance(value, str) and value != expected:
+                problem = f"the member {name} is not the identifier of the header field"
+                yield Finding(problem, exchange, expected=str(expected), actual=value)
+                return
+
+
+def _identifier(name: str) -> str:
+    """Return the name of an identifier without the differences of spelling between a field and a member."""
+    return name.lower().removeprefix("x-").replace("-", "").replace("_", "")
 
 
 def _text(exchange: Exchange) -> str:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from contract_tests.support.findings import Finding, Findings, field_finding
-from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
+from contract_tests.support.gate import OTHER_ORIGIN, Gate
 from contract_tests.support.rules import advisory
 from contract_tests.wire.internals import is_loopback
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange, Exchanges, with_field
@@ -90,12 +90,12 @@ def _allows_its_origin(exchange: Exchange) -> bool:
 
 
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
-def test_credentials_are_not_allowed_for_any_origin(journal: Exchanges) -> Findings:
+def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
     of_pages = (each for each in journal if each.request.values("Origin"))
     for exchange in or_not_tested(of_pages, "no request has an Origin"):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
-        foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
+        foreign = {OTHER_ORIGIN, gate.settings.target.similar_origin, "null"} & origins
         allowed = exchange.header(ALLOW_ORIGIN)
         with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
         if with_credentials and allowed in {"*", *foreign}:

@@ -17,7 +17,7 @@ from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
 from contract_tests.wire.dates import made_at
-from contract_tests.wire.messages import Credential, Exchange, Exchanges, Request
+from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import stated_wait
 
@@ -209,6 +209,15 @@ def test_200_has_no_retry_after(ok_responses: Exchanges) -> Findings:
     for exchange in ok_responses:
         if exchange.status == 200 and exchange.values("Retry-After"):
             yield field_finding(exchange, "Retry-After", "a 200 response has Retry-After")
+
+
+@advisory("RFC 9110, section 10.2.3: Retry-After is the time before a request that may succeed; another key is needed")
+def test_auth_errors_have_no_retry_after(documented_errors: Exchanges) -> Findings:
+    """A response with status 401 or 403 SHOULD NOT have `Retry-After`."""
+    for exchange in documented_errors:
+        if exchange.status in AUTH_ERRORS and exchange.values("Retry-After"):
+            actual = exchange.header("Retry-After")
+            yield Finding(f"a {exchange.status} response has Retry-After", exchange, actual=actual)
 
 
 @advisory(

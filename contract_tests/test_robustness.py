@@ -18,7 +18,7 @@ from contract_tests.support.findings import (
     status_finding,
     unless_200,
 )
-from contract_tests.support.gate import BROWSER, MARKER, OPERATION, OTHER_ORIGIN, SIMILAR_ORIGIN, Gate, RequestOptions
+from contract_tests.support.gate import BROWSER, MARKER, OPERATION, OTHER_ORIGIN, Gate, RequestOptions
 from contract_tests.support.request_parts import Part
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -97,7 +97,9 @@ def test_accept_leads_to_json_or_4xx(client: Gate) -> Findings:
         f"and Accept: {OTHER_MEDIA_TYPES}, and UTF-16",
         fields=[("Accept", OTHER_MEDIA_TYPES), ("Accept-Charset", "utf-16")],
     )
-    browser = client.request(client.main, "as a browser sends it", fields=[*BROWSER, ("Origin", SIMILAR_ORIGIN)])
+    browser = client.request(
+        client.main, "as a browser sends it", fields=[*BROWSER, ("Origin", client.settings.target.similar_origin)]
+    )
     requests = [
         *((request, {200}, "200") for request in including_json),
         (other, {200, *CLIENT_ERRORS}, "200 or 4xx"),

@@ -29,7 +29,6 @@ OTHER_ROUTES: dict[str, tuple[tuple[str, str], ...]] = {
     "/metrics": (("Accept-Language", "de"),),
 }
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
-SIMILAR_ORIGIN = "https://scraping-api.55-tech.com.other-origin.example"  # begins with the document's server
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),

@@ -10,6 +10,7 @@ import pytest
 
 from contract_tests.wire.messages import Credential
 
+OTHER_DOMAIN = "other-origin-55-tech.com"  # ends with the domain of the document's server
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -32,6 +33,12 @@ class Target:
     def origin(self) -> str:
         """Scheme and authority."""
         return f"{self.scheme}://{self.authority}"
+
+    @property
+    def similar_origin(self) -> str:
+        """The origin of another site: it begins with this host, and ends with the domain of the document's server."""
+        host = self.host.replace(":", "-")  # of an IPv6 address
+        return f"{self.scheme}://{host}.{OTHER_DOMAIN}"
 
     @property
     def url(self) -> str:

@@ -33,6 +33,10 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "consistency/top-domains-are-normalized",
         [with_members(top_domains=[{"domain": "-", "requests": 900}])],
     ),
+    "another identifier in a nested member": (
+        "errors/body-and-field-name-one-request",
+        [entry('{"error": {"request_id": "9d0e"}}', 401, key="", at=1, received={"request-id": "6f1c"})],
+    ),
     "a text of bytes": ("errors/detail-is-plain-text", [error(401, "b'no key'")]),
     "an object of Python as a detail": ("errors/detail-is-plain-text", [error(401, "{'error': 'no key'}")]),
     "an escape of HTML": ("errors/detail-is-plain-text", [error(401, "The key isn&#39;t valid.")]),

@@ -31,6 +31,18 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "rate/reset-is-not-in-the-past",
         [entry(GOOD, received={"x-ratelimit-reset": "1296000000"})],
     ),
+    "the identifier of the field in the body": (
+        "errors/body-and-field-name-one-request",
+        [entry('{"request_id": "6f1c"}', 401, key="", at=1, received={"x-request-id": "6f1c"})],
+    ),
+    "the identifier of the client in the field": (
+        "errors/body-and-field-name-one-request",
+        [entry('{"requestId": "9d0e"}', 401, key="", at=1, sent={"X-Request-Id": "1"}, received={"x-request-id": "1"})],
+    ),
+    "two kinds of identifiers": (
+        "errors/body-and-field-name-one-request",
+        [entry('{"trace_id": "9d0e"}', 401, key="", at=1, received={"x-request-id": "6f1c"})],
+    ),
     "a placeholder in angle brackets": ("errors/detail-is-plain-text", [error(401, "Use Bearer <code>, or <a>.")]),
     "a link to the documentation": ("errors/errors-do-not-list-routes", [error(405, "See /docs.")]),
     "an IPv6 address": (
