@@ -61,11 +61,13 @@ def heads(baseline_responses: Exchanges, other_ok_responses: Exchanges, errors: 
 def test_other_responses_are_complete(errors: Exchanges, journal: Exchanges) -> Findings:
     """A response to any other request MUST be valid HTTP, and as long as it states.
 
-    A shorter response is reported only if its status is 401, 403, 404, 405 or 429, or if its request is HTTP/1.0.
+    A shorter response is reported only if its status is 401, 403, 404, 405 or 429, or if its request is HTTP/1.0. With
+    such a status it is also too short if the rest does not arrive within the time-out.
     """
     unreadable = (each for each in journal if each.ending == "malformed" and each.raw_head.startswith(b"HTTP/1."))
     for exchange in distinct(*errors, *unreadable, *(each for each in journal if each.request.version == "HTTP/1.0")):
-        if exchange.ending in {"truncated", "malformed"}:
+        is_late = exchange.ending in LATE_ENDINGS and exchange in errors
+        if is_late or exchange.ending in {"truncated", "malformed"}:
             yield incomplete_finding(exchange)
 
 

@@ -14,9 +14,9 @@ from contract_tests.metrics.view import Stated, UsageMetrics, check_several, wit
 from contract_tests.support.facts import having
 from contract_tests.support.findings import Finding, Findings, field_finding, header_findings, json_findings
 from contract_tests.support.gate import OPERATION, Gate
-from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
+from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented, specified
 from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
-from contract_tests.wire.dates import made_at
+from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import stated_wait
@@ -253,6 +253,18 @@ def test_reset_is_not_in_the_past(journal: Exchanges) -> Findings:
             yield Finding(f"{name} is a time since 1970", exchange, expected="a number of seconds", actual=text)
         elif YEAR_2020 <= seconds < made_at(exchange) - RESET_ROUNDING:
             yield Finding(f"{name} is in the past", exchange, expected=f"at least {made_at(exchange):.0f}", actual=text)
+
+
+@specified(
+    "RFC 9110, section 10.2.3: Retry-After is a date, or a number of whole seconds",
+    repeats=["rate/429-is-complete"],
+)
+def test_retry_after_is_well_formed(journal: Exchanges) -> Findings:
+    """`Retry-After` MUST be a date or a number of seconds without a fraction, in any response."""
+    waits = ((exchange, value) for exchange in journal for value in exchange.values("Retry-After"))
+    for exchange, value in or_not_applicable(waits, "no response has Retry-After"):
+        if not value.strip().isdecimal() and not is_date(value):
+            yield Finding("Retry-After is not a time", exchange, expected="seconds or a date", actual=value)
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")

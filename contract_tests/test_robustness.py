@@ -361,7 +361,7 @@ def test_malformed_requests_do_no_harm(client: Gate) -> Findings:
     last = client.send(client.main, "after malformed requests", new_connection=True)
     if (yield from report(unless_200([last]))):
         return
-    closing = [("Connection", "close")]
+    closing = [("Connection", "Close")]
     wrong = client.transport.send_and_await_close(client.request(None, "after malformed requests", fields=closing))
     yield from client.wrongly_accepted([wrong], {429, *client.baseline.refusals(None)})
 

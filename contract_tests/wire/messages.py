@@ -111,6 +111,11 @@ class Request:
         """Whether the body is sent only after the interim response 100 (RFC 9110, section 10.1.1)."""
         return (b"Expect", b"100-continue") in self.fields
 
+    @property
+    def asks_to_close(self) -> bool:
+        """Whether the connection ends after the response (RFC 9112, section 9.6); the case of an option is free."""
+        return any(value.lower() == b"close" for value in self.values("Connection"))
+
     def accepts(self, coding: str) -> bool:
         """Whether Accept-Encoding contains a content coding; the gate decodes gzip and deflate in any case."""
         return any(coding.encode() in value for value in self.values("Accept-Encoding"))

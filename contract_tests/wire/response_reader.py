@@ -202,7 +202,7 @@ class ResponseReader:
         reusable_state = h11.MUST_CLOSE if self._is_kept_in_http_1_0 else h11.DONE
         return (
             self.ending == "complete"
-            and b"close" not in map(bytes.lower, self.request.values("Connection"))
+            and not self.request.asks_to_close
             and not self.unsent
             and self.parser.their_state == self.parser.our_state == reusable_state
         )
