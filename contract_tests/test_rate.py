@@ -16,10 +16,10 @@ from contract_tests.support.findings import Finding, Findings, field_finding, he
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented, specified
 from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
-from contract_tests.wire.dates import is_date, made_at
+from contract_tests.wire.dates import made_at
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
-from contract_tests.wire.pacing import stated_wait
+from contract_tests.wire.pacing import is_retry_after, stated_wait
 
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
 OFTEN = 3  # times: fewer may be a coincidence
@@ -263,7 +263,7 @@ def test_retry_after_is_well_formed(journal: Exchanges) -> Findings:
     """`Retry-After` MUST be a date or a number of seconds without a fraction, in any response."""
     waits = ((exchange, value) for exchange in journal for value in exchange.values("Retry-After"))
     for exchange, value in or_not_applicable(waits, "no response has Retry-After"):
-        if not value.strip().isdecimal() and not is_date(value):
+        if not is_retry_after(value.strip()):
             yield Finding("Retry-After is not a time", exchange, expected="seconds or a date", actual=value)
 
 
