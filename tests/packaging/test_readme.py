@@ -75,6 +75,10 @@ def test_the_numbers_of_the_readme_are_those_of_the_gate() -> None:
     broken = [[fatal[rule] for rule in load_fault(name).breaks if rule in fatal] for name in BROKEN]
     by_default, with_intrusive = sum(not all(each) for each in broken), sum(all(each) for each in broken if each)
     assert f"{len(rule_ids())} rules, each with its source" in text
+    samples = re.findall(r"(?m)^rules: (\d+) selected; (.+)$", README)
+    assert len(samples) == 2
+    for selected, outcomes in samples:
+        assert int(selected) == sum(map(int, re.findall(r"\d+", outcomes))) == len(rule_ids())
     assert f"{len(fatal)} can fail a run. The other {len(rule_ids()) - len(fatal)} are about good practice" in text
     assert f"{len(BROKEN)} broken deployments is found by exactly the rules that it breaks" in text
     assert f"rejects {by_default} of them. Another {with_intrusive} need `--intrusive`" in text
