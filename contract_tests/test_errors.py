@@ -30,6 +30,7 @@ from contract_tests.wire.internals import (
     internals_in_field,
     is_loopback,
     private_addresses,
+    unescaped,
 )
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -289,7 +290,7 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
             if described := described_software(name, value):
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
         is_error = exchange.status in ERRORS and not exchange.abridged
-        version = SOFTWARE.search(exchange.body[:LARGEST_SEARCHED]) if is_error else None
+        version = SOFTWARE.search(unescaped(exchange.body[:LARGEST_SEARCHED])) if is_error else None
         if version and version[0] not in request_bytes(exchange.request):
             yield Finding("the body describes the software of the server", exchange, actual=version[0])
 
@@ -324,7 +325,7 @@ def _named_servers(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]
     else:
         others = {name: value for name, value in exchange.object.items() if name not in gate.members}
         texts = {f"the member {exchange.excerpt(name)}": json.dumps(value).encode() for name, value in others.items()}
-    yield from ((place, b" ".join(SERVER.findall(text))) for place, text in texts.items())
+    yield from ((place, b" ".join(SERVER.findall(unescaped(text)))) for place, text in texts.items())
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")

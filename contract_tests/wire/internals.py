@@ -41,10 +41,18 @@ INTERNALS = re.compile(
 )
 
 
+JSON_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9A-Fa-f])|/)")
+
+
+def unescaped(body: bytes) -> bytes:
+    """Return a body in which the JSON escapes of slashes and of other ASCII characters are the characters."""
+    return JSON_ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"/", body)
+
+
 @lru_cache(maxsize=16)  # many responses have the same body; a large body is not kept for long
 def internals(body: bytes) -> re.Match[bytes] | None:
     """Find the first sign of internals in a body, also in the texts of JSON."""
-    return INTERNALS.search(body.replace(b"\\n", b"\n").replace(b"\\t", b"\t"))
+    return INTERNALS.search(unescaped(body).replace(b"\\n", b"\n").replace(b"\\t", b"\t"))
 
 
 # In a header field, where prose is rare: any SQL statement, and any absolute path of a source file.

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.wire.internals import described_software, details_in_field, internals_in_field, private_addresses
+from contract_tests.wire.internals import (
+    described_software,
+    details_in_field,
+    internals,
+    internals_in_field,
+    private_addresses,
+)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +125,16 @@ def test_details_of_the_server_are_found(name: str, value: bytes, found: bytes) 
 def test_another_value_does_not_contain_internals(name: str, value: bytes) -> None:
     assert internals_in_field(name, value) is None
     assert details_in_field(name, value) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (rb'{"detail": "in \/srv\/api\/usage.py"}', b"/srv/api/usage.py"),
+        (rb'{"detail": "File \u0022/srv/usage\u0022, line 7"}', b'File "/srv/usage", line 7'),
+        (rb'{"detail": "Access denied for user \u0027usage\u0027@"}', b"Access denied for user 'usage'@"),
+    ],
+)
+def test_internals_with_escapes_of_json_are_found(body: bytes, found: bytes) -> None:
+    match = internals(body)
+    assert match and match[0] == found

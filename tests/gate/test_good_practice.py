@@ -175,6 +175,14 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/cookies-are-protected",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; Secure; SameSite=Lax; Domain=pi.example"})],
     ),
+    "the host of a backend with escaped slashes": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry(r'{"detail": "no", "upstream": "http:\/\/10.0.3.7\u003a8000\/usage"}', 401, key="", at=1)],
+    ),
+    "the version of a server with an escaped slash": (
+        "errors/responses-do-not-disclose-versions",
+        [entry(r'{"detail": "no", "server": "nginx\/1.18.0"}', 401, key="", at=1)],
+    ),
 }
 
 
