@@ -250,9 +250,10 @@ def test_responses_do_not_disclose_internals(journal: Exchanges) -> Findings:
     repeats=["errors/responses-do-not-disclose-internals"],
 )
 def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings:
-    """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file.
+    """A header field of a response SHOULD NOT contain an SQL statement, the path of a source file, or an exception.
 
-    Nor SHOULD a response have a field for debugging, such as X-Debug-Token, or one that names a machine.
+    Nor SHOULD the reason phrase. A response SHOULD NOT have a field for debugging, such as X-Debug-Token, or one that
+    names a machine.
     """
     for exchange in journal:
         yield from _disclosed_in_fields(exchange, details_in_field)
@@ -260,7 +261,7 @@ def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings
 
 def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Match[bytes] | None]) -> Findings:
     sent = request_bytes(exchange.request)
-    for name, value in exchange.fields:
+    for name, value in (*exchange.fields, ("the reason phrase", exchange.reason.encode("latin-1", "replace"))):
         match = find(name, value)
         if match and match[0] not in sent:
             yield Finding(f"{exchange.excerpt(name)} contains internals of the server", exchange, actual=match[0])

@@ -14,6 +14,7 @@ from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
 from contract_tests.wire.connection import request_bytes
+from contract_tests.wire.internals import KNOWN_EXCEPTIONS
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     ERRORS,
@@ -27,15 +28,26 @@ from contract_tests.wire.messages import (
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
-EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")  # such as KeyError
+EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")  # such as TenantError
+KNOWN_EXCEPTION = re.compile(KNOWN_EXCEPTIONS)
 MESSAGE = re.compile(
-    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b"  # Node
+    r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|\bgetaddrinfo E"  # Node
     r"|Cannot read propert|\w\.\w+ is not a function$"
-    r"|'NoneType' object|Object reference not set|nil pointer dereference"  # Python, .NET, Go
-    r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])"  # PHP, Ruby
-    r"|\barn:aws[\w-]*:|\bLINE \d+: "  # a resource of AWS, and the place of an error in PostgreSQL
+    r"|'NoneType' object|\bobject has no attribute '|\bNo module named '|\binvalid literal for int\(\)"  # Python
+    r"|\blist index out of range\b|\bmissing \d+ required positional argument|<[\w.]{1,100} object at 0x"
+    r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])|#<[A-Z][\w:]{0,99}:0x"  # PHP, Ruby
+    r"|\bCall to a member function |\bArray to string conversion\b|\w\.php\(\d+\)"
+    r"|Object reference not set|\bValue cannot be null\. \(Parameter|\bSequence contains no elements"  # .NET
+    r"|\bCannot invoke \"[^\"]{1,200}\" because|\bcalled `(?:Option|Result)::"  # Java, Rust
+    r"|nil pointer dereference|\bstrconv\.[A-Z]\w+: parsing|\bcontext deadline exceeded\b|\brpc error: code ="  # Go
+    r"|\bsql: no rows in result set|\bpq: |\bpassword authentication failed for user|\bLINE \d+: "  # databases
+    r"|\bno such table: |\bSQLITE_[A-Z]|\bInvalid object name '|\bLogin failed for user '|\bMySQL server has gone away"
+    r"|\bdatabase is locked\b|\bNOAUTH Authentication|\bFATAL: {1,2}(?:sorry, )?too many |\bCast to ObjectId failed"
+    r"|\barn:aws[\w-]*:"  # a resource of AWS
+    # A source file in the folders of a container: /app/usage.py
+    r"|(?<![\w./:-])/(?:app|code|root|workspace)/[\w./-]{1,200}\.(?:py|rb|[jt]s|go|java|kt|cs|exs?)\b"
 )
-MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env"}
+MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env", "error_class", "sql"}
 NAMES_OF_ENVIRONMENTS = {"stack", "env"}
 UNFINISHED = re.compile(
     r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)"  # {}, {{ name }}, ${name}
@@ -131,19 +143,23 @@ def _shows_end_of(key: str, word: str) -> bool:
     repeats=["errors/responses-do-not-disclose-internals"],
 )
 def test_errors_do_not_describe_an_exception(journal: Exchanges) -> Findings:
-    """The JSON body of an error SHOULD NOT contain the message of an exception, or a member for its stack.
+    """The JSON body of an error SHOULD NOT contain the message of an exception, or members for its stack or its class.
 
-    Nor SHOULD `detail` contain the name of an exception, such as `KeyError`.
+    Nor does it contain a statement or a line of code. `detail` SHOULD NOT contain the name of an exception, and no text
+    SHOULD contain one of a common language, such as `KeyError`.
     """
     errors = (each for each in journal if each.status in ERRORS and each.is_json and not each.abridged)
     for exchange in or_not_applicable(errors, "no error has a JSON body"):
         members = [member for each in objects(exchange.json.value) for member in each.items()]
         texts = (text for _, text in members if isinstance(text, str))
-        described = EXCEPTION.search(_text(exchange)) or next(filter(None, map(MESSAGE.search, texts)), None)
-        if described:
+        matches = (MESSAGE.search(text) or KNOWN_EXCEPTION.search(text) for text in texts)
+        described = EXCEPTION.search(_text(exchange)) or next(filter(None, matches), None)
+        if described and described[0].encode(errors="replace") not in request_bytes(exchange.request):
             yield Finding("the body describes an exception", exchange, actual=described[0])
         elif names := sorted(name for name, value in members if _is_of_an_exception(name, value)):
             yield Finding("the body has a member for an exception", exchange, actual=names[0])
+        elif any(isinstance(each.get("line"), int) and each.get("file") for each in objects(exchange.json.value)):
+            yield Finding("the body has members for a line of code", exchange, actual="file, line")
 
 
 def _is_of_an_exception(name: str, value: object) -> bool:

@@ -55,10 +55,17 @@ def internals(body: bytes) -> re.Match[bytes] | None:
     return INTERNALS.search(unescaped(body).replace(b"\\n", b"\n").replace(b"\\t", b"\t"))
 
 
+# Exceptions of common languages and libraries, and any with the name of its package; InvalidKeyError may be a code.
+KNOWN_EXCEPTIONS = (
+    r"\b(?:(?:Key|Value|Type|Attribute|Index|Name|Reference|Runtime|ZeroDivision|Operational|Programming|NoMethod"
+    r"|UnboundLocal|ModuleNotFound|UnicodeDecode|JSONDecode|JsonWebToken|MongoServer)Error"
+    r"|(?:NullPointer|NullReference|IllegalArgument|IllegalState|ArgumentNull|Runtime|ClassCast|PDO)Exception)\b"
+    r"|\b(?:[a-z]\w{0,60}\.){2,8}[A-Z]\w{1,60}(?:Error|Exception)\b"
+)
 # In a header field, where prose is rare: any SQL statement, and any absolute path of a source file.
 FIELD_INTERNALS = re.compile(
     rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
-    rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
+    rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b|%b" % KNOWN_EXCEPTIONS.encode()
 )
 DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail)")
 # X-Backend, X-Upstream-Addr, X-Served-Node-Id

@@ -183,6 +183,30 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-versions",
         [entry(r'{"detail": "no", "server": "nginx\/1.18.0"}', 401, key="", at=1)],
     ),
+    "an exception of Python as the error": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", title="KeyError")],
+    ),
+    "an exception of Java with its package": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", error="com.example.usage.MissingTenantException")],
+    ),
+    "the class of an exception": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", error_class="Usage::Missing")],
+    ),
+    "a file and a line": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", source={"file": "keys.rb", "line": 17})],
+    ),
+    "a file in a container": (
+        "errors/errors-do-not-describe-an-exception",
+        [error(401, "no key", source="/app/usage/keys.py")],
+    ),
+    "an exception in a header field": (
+        "errors/header-fields-do-not-disclose-internals",
+        [entry('{"detail": "no"}', 401, key="", at=1, received={"x-error": "KeyError: 'tenant'"})],
+    ),
 }
 
 
@@ -190,3 +214,43 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
 def test_a_similar_defect_is_reported(name: str, judge_entries: Callable[..., Judged]) -> None:
     rule, entries = SIMILAR[name]
     assert judge_entries(entry(GOOD), *entries)[rule].outcome == "reported"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "sql: no rows in result set",
+        "rpc error: code = Unavailable desc = no connection",
+        "No module named 'usage'",
+        'strconv.Atoi: parsing "x": invalid syntax',
+        "context deadline exceeded",
+        "pq: connection reset",
+        'FATAL:  password authentication failed for user "usage"',
+        "FATAL:  sorry, too many clients already",
+        "no such table: keys",
+        "getaddrinfo ENOTFOUND redis",
+        "SQLITE_ERROR: incomplete input",
+        "Call to a member function plan() on null",
+        "list index out of range",
+        "invalid literal for int() with base 10: 'x'",
+        "'Key' object has no attribute 'plan'",
+        "get_usage() missing 1 required positional argument: 'key'",
+        "no usage of <usage.Key object at 0x7f3a2c>",
+        "undefined for #<ApiKey:0x00007f>",
+        "called `Option::unwrap()` on a `None` value",
+        'Cannot invoke "Key.plan()" because "key" is null',
+        "Value cannot be null. (Parameter 'key')",
+        "Sequence contains no elements",
+        'Cast to ObjectId failed for value "x"',
+        "Invalid object name 'dbo.keys'.",
+        "Login failed for user 'usage'.",
+        "MySQL server has gone away",
+        "database is locked",
+        "NOAUTH Authentication required.",
+        "Array to string conversion",
+        "failed at index.php(33)",
+    ],
+)
+def test_the_message_of_an_exception_is_reported(message: str, judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(entry(GOOD), error(401, message))
+    assert judged["errors/errors-do-not-describe-an-exception"].outcome == "reported"

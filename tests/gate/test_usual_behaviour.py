@@ -392,6 +392,22 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
     ),
+    "errors about a request": (
+        "errors/errors-do-not-describe-an-exception",
+        [
+            error(401, "invalid character in the key", code="missing_key", type="https://docs.example/KeyMissing"),
+            error(401, "API key not found", error="UnauthorizedException", title="The JSON body is not valid"),
+            error(405, "the database of prices: POST is missing", line=3, file=None, docs="/app/docs/usage.html"),
+            entry('{"detail": "no /app/x.py"}', 404, url="https://api.example/app/x.py", at=1),
+        ],
+    ),
+    "the type of an error in a header field": (
+        "errors/header-fields-do-not-disclose-internals",
+        [
+            entry('{"detail": "no"}', 401, key="", at=1, received={"x-amzn-errortype": name})
+            for name in ("UnauthorizedException", "com.amazon.coral.service#UnrecognizedClientException")
+        ],
+    ),
 }
 
 
