@@ -29,6 +29,7 @@ from contract_tests.wire.internals import (
     internals,
     internals_in_field,
     is_loopback,
+    is_machine,
     private_addresses,
     unescaped,
 )
@@ -45,13 +46,14 @@ from contract_tests.wire.messages import (
     with_field,
 )
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
+from contract_tests.wire.strict_json import objects
 
 DIALOG_SCHEMES = {"basic", "digest", "negotiate", "ntlm"}  # for which browsers open a dialog
 OTHER_ERRORS = {404, 405, 406, 415}
 LARGEST_SEARCHED = 1 << 16  # bytes of a body
 # In prose, a server is the host of a URL, or has a port or the domain of a cluster.
 SERVER = re.compile(
-    rb"//[\w.:\[\]-]{1,200}|(?<![\w.-])[\w.-]{1,200}(?::\d{1,5}\b|(?<=\.svc\.cluster\.local)|(?<=\.localdomain))"
+    rb"(?:https?:)?//[\w.:\[\]\\%{}$@\x80-\xff-]{1,200}|(?<![\w.-])[\w.-]{1,200}(?::\d{1,5}\b|(?<=\.svc\.cluster\.local)|(?<=\.localdomain))"
 )
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
@@ -304,19 +306,26 @@ def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchan
     """A response SHOULD NOT contain a private address or the name of an internal host.
 
     In a 200 response, header fields and undocumented members are judged. In a body, an address counts with `//` before
-    it or a port behind it. The address of the deployment and addresses in the request are accepted.
+    it or a port behind it, or as a member such as `hostname`. In a URL, a host of one word is internal. The address of
+    the deployment and addresses in the request are accepted, but not another port in a `Location` field.
     """
     own = gate.settings.target
+    elsewhere = re.compile(rf"(?i){own.scheme}://{re.escape(own.host)}:(\d{{1,5}})(?![^/?#])")
     for exchange in journal:
         sent = request_bytes(exchange.request).lower()
         content = () if exchange.abridged else _named_servers(gate, exchange)
         for name, value in (*exchange.fields, *content):
             for host, port in private_addresses(name, value):
                 is_own_host = host.lower() == own.host or (is_loopback(host) and is_loopback(own.host))
-                is_known = port in {"", str(own.port)} if is_own_host else host.lower().encode() in sent
+                is_known = port in {"", str(own.port)} if is_own_host else _is_host_in(sent, host.lower())
                 if not is_known:
                     actual = f"{host}:{port}" if port else host
                     yield Finding(f"{name} contains a private address", exchange, actual=actual)
+        for name, value in () if exchange.abridged else _members(gate, exchange):
+            if is_machine(name, value) and str(value).lower().encode(errors="replace") not in sent:
+                yield Finding(f"the member {exchange.excerpt(name)} names a machine", exchange, actual=str(value))
+        if (located := elsewhere.match(", ".join(exchange.kept_values("Location")))) and int(located[1]) != own.port:
+            yield Finding("Location names another port of the deployment", exchange, actual=located[0])
 
 
 def _named_servers(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]]:
@@ -324,9 +333,24 @@ def _named_servers(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]
     if exchange.status in ERRORS:
         texts = {"the body": exchange.body[:LARGEST_SEARCHED]}
     else:
-        others = {name: value for name, value in exchange.object.items() if name not in gate.members}
-        texts = {f"the member {exchange.excerpt(name)}": json.dumps(value).encode() for name, value in others.items()}
+        others = _members(gate, exchange)
+        texts = {f"the member {exchange.excerpt(name)}": json.dumps(value).encode() for name, value in others}
     yield from ((place, b" ".join(SERVER.findall(unescaped(text)))) for place, text in texts.items())
+
+
+def _is_host_in(sent: bytes, host: str) -> bool:
+    """Whether a request contains a host; a host of one word counts only where a host is expected."""
+    before = ("",) if "." in host or ":" in host or host == "localhost" else ("//", "=", "host: ", "authority: ")
+    return any((text + host).encode() in sent for text in before)
+
+
+def _members(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, object]]:
+    """Yield the members of an error, at any depth, or the undocumented members of another body."""
+    if (exchange.status or 0) >= 400:
+        for each in objects(exchange.json.value if exchange.is_json and exchange.json.is_readable else None):
+            yield from each.items()
+    else:
+        yield from ((name, value) for name, value in exchange.object.items() if name not in gate.members)
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")

@@ -123,11 +123,25 @@ ADDRESS = re.compile(
     rb"|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:]))"
     rb"|(?<![\w.-])(?P<name>localhost"
     rb"|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain|(?:rds|cache)\.amazonaws\.com)"
-    rb"|(?!(?:code|error|id|no|number|port)\b)[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
+    rb"|internal-[\w-]{1,80}\.[\w-]{1,30}\.elb\.amazonaws\.com"
+    rb"|(?<=//)(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:svc|corp|lan|intranet)"
+    # A host of one word is known to its own network only; some words stand for the host of the reader.
+    rb"|(?:(?<=http://)|(?<=https://))(?!(?:your|my)|(?:api|docs|domain|example|foo|host|hostname|proxy|server|site)\b)"
+    rb"[a-z][\w-]{0,62}(?=[/?#\s\"'<>,;)]|:\d|$)"
+    rb"|(?!(?:api|code|domain|error|example|host|hostname|id|key|no|number|port|usage)\b)[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
     rb"(?:\]?:(?P<port>\d{1,5})\b)?"
 )
 # The cookie of a load balancer: the address and the port of a server, each in the order of a little-endian machine.
 BIG_IP = re.compile(rb"BIGipServer[^=;]{0,100}=(\d{1,10})\.(\d{1,5})\.0000")
+MACHINE_MEMBER = re.compile(
+    r"(?i)(?:server|upstream|backend|node|pod|instance|container|machine)(?:_?(?:ip|addr(?:ess)?|host|name|id))?"
+    r"|host(?:_?name)?"
+)
+# An address or an instance of AWS, a pod of Kubernetes, or one of several servers; sites of a CDN have other names.
+MACHINE_NAME = re.compile(
+    rb"(?i)ip(?:-\d{1,3}){4}(?:\.[\w.-]{1,100})?|i-[0-9a-f]{8,17}|[a-z][\w-]{0,60}-[0-9a-f]{8,10}-[a-z0-9]{5}"
+    rb"|(?:[a-z]{1,20}-)?(?:web|app|srv|server|vm|worker|backend|node)[-.]?\d{1,4}"
+)
 INTERNAL_NAME = re.compile(r"localhost|.*\.(?:internal|localhost|local|localdomain)")
 # Fields about pages that a browser may contact, and about the version of an API.
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
@@ -156,6 +170,13 @@ def private_addresses(name: str, value: bytes) -> Iterator[tuple[str, str]]:
         port = int.from_bytes(int(cookie[2]).to_bytes(3, "little")[:2], "big")
         if is_private(address):
             yield address, str(port)
+
+
+def is_machine(name: str, value: object) -> bool:
+    """Whether a member of a body names the machine that made it, by a private address or a typical name."""
+    if not isinstance(value, str) or not MACHINE_MEMBER.fullmatch(name):
+        return False
+    return is_private(value) or bool(MACHINE_NAME.fullmatch(value.encode(errors="replace")))
 
 
 def is_private(text: str) -> bool:

@@ -207,6 +207,34 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/header-fields-do-not-disclose-internals",
         [entry('{"detail": "no"}', 401, key="", at=1, received={"x-error": "KeyError: 'tenant'"})],
     ),
+    "a host of one word in an error": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", upstream="http://usage-backend/usage")],
+    ),
+    "a host of one word in a redirect": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry("", 307, at=1, received={"location": "http://app:8000/usage"})],
+    ),
+    "a service of a cluster in a link": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry(GOOD, at=1, received={"link": '<https://keys.prod.svc/docs>; rel="help"'})],
+    ),
+    "an internal load balancer": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(405, "connect to internal-usage-17.eu-west-1.elb.amazonaws.com:80")],
+    ),
+    "another port in a redirect": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [entry("", 308, at=1, received={"location": "https://api.example:8443/usage"})],
+    ),
+    "the address of a node": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [with_members(node="10.0.3.7")],
+    ),
+    "the name of a pod": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [error(401, "no key", meta={"hostname": "usage-7d9f8b6c5d-x2x4z"})],
+    ),
 }
 
 

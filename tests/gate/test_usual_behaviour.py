@@ -408,6 +408,24 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             for name in ("UnauthorizedException", "com.amazon.coral.service#UnrecognizedClientException")
         ],
     ),
+    "hosts that everyone can reach": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [
+            error(401, "Use https://your-host/usage, http://m\u00fcnchen.example/, or https://<host>:8000/usage."),
+            error(405, "See https://api.example:8443/docs, http://user:password@proxy.example and http://host:8080."),
+            entry("", 307, at=1, received={"location": "https://api.example:443/usage"}),
+            entry("", 307, at=2, received={"location": "/usage", "link": "<//docs/usage>; rel=help"}),
+            entry("", 307, at=3, sent={"host": "app:8000"}, received={"location": "http://app:8000/usage"}),
+        ],
+    ),
+    "members that name no machine": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [
+            with_members(node="eu-west-1", server="api", instance="8f2c6f1c2e7a", hosts=[{"host": "10.0.0.5"}]),
+            error(401, "no key", instance="urn:uuid:550e8400-e29b-41d4-a716-446655440000", client_ip="10.8.0.3"),
+            error(405, "no", host="api.example", ip="10.8.0.3"),
+        ],
+    ),
 }
 
 
