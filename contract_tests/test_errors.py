@@ -255,7 +255,7 @@ def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings
     """A header field of a response SHOULD NOT contain an SQL statement, the path of a source file, or an exception.
 
     Nor SHOULD the reason phrase. A response SHOULD NOT have a field for debugging, such as X-Debug-Token, or one that
-    names a machine.
+    names a machine. Fields that a proxy adds to requests, such as X-Forwarded-For, are not for responses, either.
     """
     for exchange in journal:
         yield from _disclosed_in_fields(exchange, details_in_field)
@@ -283,17 +283,18 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: Exchanges) -> 
 
 
 @advisory("RFC 9110, section 10.2.4: no needlessly fine-grained detail; OWASP HTTP Headers Cheat Sheet: X-Powered-By")
-def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
-    """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
+def test_responses_do_not_disclose_versions(gate: Gate, journal: Exchanges) -> Findings:
+    """A response SHOULD NOT have X-Powered-By, or the version of software in Server, Via or a similar field.
 
-    Nor SHOULD the body of an error contain such a version. A major version is accepted.
+    Nor SHOULD the body of an error or a redirect, or the JSON of a path that needs no key. A major version is accepted.
     """
     for exchange in journal:
         for name, value in exchange.fields:
             if described := described_software(name, value):
                 yield Finding(f"{name} describes the software of the server", exchange, actual=described)
-        is_error = exchange.status in ERRORS and not exchange.abridged
-        version = SOFTWARE.search(unescaped(exchange.body[:LARGEST_SEARCHED])) if is_error else None
+        is_judged = (exchange.status or 0) >= 300 or (exchange.is_json and gate.is_public(exchange.request))
+        body = exchange.body[:LARGEST_SEARCHED] if is_judged and not exchange.abridged else b""
+        version = SOFTWARE.search(unescaped(body))
         if version and version[0] not in request_bytes(exchange.request):
             yield Finding("the body describes the software of the server", exchange, actual=version[0])
 

@@ -67,7 +67,17 @@ FIELD_INTERNALS = re.compile(
     rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
     rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b|%b" % KNOWN_EXCEPTIONS.encode()
 )
-DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail)")
+DEBUG_FIELDS = re.compile(
+    r"(?i)x-(?:debug|sql|sourcefiles?$|chromelogger|customer-e-?mail|clockwork-|miniprofiler-|exception)|phpdebugbar-"
+)
+# Fields of the requests that a proxy sends to its server.
+UPSTREAM_FIELDS = re.compile(
+    r"(?i)x-(?:consumer-(?:id|username|custom-id)|credential-identifier|authenticated-userid|auth-request-\w+|real-ip"
+    r"|forwarded-(?:for|user|email))$|(?:x-)?remote-user$"
+)
+ORIGINAL_PATH_FIELDS = re.compile(r"(?i)x-(?:original-ur[il]|rewrite-url|envoy-original-path)$")
+INTERNAL_PATH = re.compile(rb"(?i)/(?:[\w.-]{1,60}/){0,5}_{0,2}(?:internal|private|backend|upstream)(?:/.*)?")
+SERVER_FIELDS = re.compile(r"(?i)x-(?:server|served-by|host|handled-by|machine)(?:-(?:name|id))?$")
 # X-Backend, X-Upstream-Addr, X-Served-Node-Id
 MACHINE_FIELDS = re.compile(
     r"(?i)x-(?:\w+-)?(?:backend|upstream|pod|hostname|instance|container|node)(?:-(?:server|name|id|host|addr))?$"
@@ -90,25 +100,31 @@ def internals_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
 def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
     """Find an SQL statement or the path of a source file in a header field, other than one with URLs.
 
-    A field for debugging, or one that names a machine, consists of such details.
+    A field for debugging, one for the server behind a proxy, or one that names a machine, consists of such details.
     """
-    if DEBUG_FIELDS.match(name):
-        return re.match(rb"(?i)(?!(?:0|off|false|no|none)\s*$).+", value)
+    if DEBUG_FIELDS.match(name) or UPSTREAM_FIELDS.match(name):
+        return re.match(rb"(?i)(?!(?:0|off|false|no|none|null|-)\s*$).+", value)
+    if ORIGINAL_PATH_FIELDS.match(name):
+        return INTERNAL_PATH.fullmatch(value)
+    if SERVER_FIELDS.match(name) and (match := MACHINE_NAME.fullmatch(value)):
+        return match
     if MACHINE_FIELDS.match(name):
         return MACHINE.fullmatch(value)
     return None if URL_FIELDS.match(name) else FIELD_INTERNALS.search(value)
 
 
-# Fields that name software. Via is not one of them: it has the versions of protocols.
+# Fields that name software. Via also has the versions of protocols.
 SOFTWARE_FIELDS = frozenset(
     {"server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-generator", "x-powered-cms"}
     | {"x-owa-version", "microsoftsharepointteamservices", "x-php-version", "x-framework", "x-app-server"}
+    | {"x-amzn-remapped-server", "x-server-powered-by", "powered-by", "x-runtime-version", "x-mod-pagespeed"}
 )
 # nginx/1.25.3, in the page or detail of an error that a server made. Plans and languages of clients have similar names.
 SOFTWARE = re.compile(
     rb"(?i)(?<![\w/.-])(?:(?:nginx|openresty|apache(?:-coyote| tomcat)?|microsoft-iis|jetty|wildfly|lighttpd|caddy"
     rb"|werkzeug|gunicorn|uvicorn|aiohttp|kestrel|phusion passenger)[/ ]"
-    rb"|(?:express|php|python)/)v?\d{1,3}\.\d[\w.-]{0,20}"
+    rb"|(?:express|php|python|openssl|kong|varnish|envoy|squid|traefik|haproxy|tomcat)/"
+    rb"|jetty\(|asp\.net version:)v?\d{1,3}\.\d[\w.-]{0,20}"
 )
 VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major version alone is not needlessly detailed
 
@@ -154,7 +170,10 @@ def described_software(name: str, value: bytes) -> bytes:
     """
     if name.lower() == "x-powered-by":
         return value
-    match = VERSION.search(value) if name.lower() in SOFTWARE_FIELDS else None
+    if name.lower() == "via":
+        match = SOFTWARE.search(value)
+    else:
+        match = VERSION.search(value) if name.lower() in SOFTWARE_FIELDS else None
     return match[0] if match else b""
 
 

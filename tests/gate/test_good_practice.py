@@ -235,6 +235,21 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/responses-do-not-disclose-private-addresses",
         [error(401, "no key", meta={"hostname": "usage-7d9f8b6c5d-x2x4z"})],
     ),
+    "the version of a server in a redirect": (
+        "errors/responses-do-not-disclose-versions",
+        [
+            entry(
+                "<hr><center>nginx/1.18.0</center>",
+                301,
+                at=1,
+                received={"location": "/usage", "content-type": "text/html"},
+            )
+        ],
+    ),
+    "the version of a library in an error": (
+        "errors/responses-do-not-disclose-versions",
+        [error(401, "no key", gateway="Kong/3.4.0")],
+    ),
 }
 
 

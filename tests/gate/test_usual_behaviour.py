@@ -426,6 +426,18 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             error(405, "no", host="api.example", ip="10.8.0.3"),
         ],
     ),
+    "software without its version": (
+        "errors/responses-do-not-disclose-versions",
+        [
+            error(401, "no key", gateway="kong/3, jetty(x), envoy", version="3.4.0"),
+            entry("<center>nginx</center>", 301, at=1, received={"location": "/usage", "via": "1.1 varnish (Varnish)"}),
+            entry('{"service": "usage", "version": "1.4.2"}', url="https://api.example/", key="", at=2),
+        ],
+    ),
+    "an address that the request has": (
+        "errors/header-fields-do-not-disclose-internals",
+        [entry(GOOD, at=1, sent={"X-Forwarded-For": "198.51.100.7"}, received={"x-forwarded-for": "198.51.100.7"})],
+    ),
 }
 
 
