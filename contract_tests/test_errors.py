@@ -192,11 +192,16 @@ def test_redirects_do_not_contain_keys(gate: Gate, journal: Exchanges) -> Findin
 def test_keys_are_not_echoed(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT contain the key of its request, except in an `api_key` member.
 
-    This includes header fields, cookies, and a response to TRACE. In a field, an encoded key counts as well.
+    This includes header fields, cookies, and a response to TRACE. In a field, an encoded key counts as well. Of a key
+    in the target, only the body of an error is judged: a redirect repeats the query.
     """
     for exchange in kept_whole(journal):
         fields = exchange.request.fields
         sent = [key for key in _distinctive_keys(gate) if any(key.value in value for _, value in fields)]
+        if not sent and exchange.status in CLIENT_ERRORS | SERVER_ERRORS:
+            in_target = (key for key in _distinctive_keys(gate) if key.value in exchange.request.target)
+            if key := next((key for key in in_target if _is_in_body(key, exchange)), None):
+                yield Finding(f"the body contains {key.label}, as the target of the request did", exchange)
         if echoed := [(key, place) for key in sent if (place := _place_of(key, exchange))]:
             key, place = echoed[0]
             yield Finding(f"{exchange.excerpt(place)} contains {key.label}, as the request did", exchange)
@@ -218,11 +223,15 @@ def _place_of(key: Credential, exchange: Exchange) -> str:
     for name, value in exchange.fields:
         if name.lower() not in IDENTIFIER_FIELDS and (key.value in value or is_encoded_in(value, key)):
             return name
+    return "the body" if _is_in_body(key, exchange) else ""
+
+
+def _is_in_body(key: Credential, exchange: Exchange) -> bool:
     may_be_metrics = exchange.status == 200 and exchange.request.method == "GET"
     if key.value not in exchange.body or (may_be_metrics and not exchange.object):
-        return ""  # without a body that can be read, the member of the key is unknown
+        return False  # without a body that can be read, the member of the key is unknown
     shown = sum(text.encode().count(key.value) for text in texts_named("api_key", exchange))
-    return "the body" if exchange.body.count(key.value) > shown else ""
+    return exchange.body.count(key.value) > shown
 
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:

@@ -299,6 +299,21 @@ def test_body_and_field_name_one_request(journal: Exchanges) -> Findings:
                 return
 
 
+@advisory("RFC 9457, section 3.1.5: instance identifies this occurrence for the client; OWASP API8: no internal paths")
+def test_errors_name_the_requested_path(detailed: Exchanges) -> Findings:
+    """A member `path` or `instance` of an error SHOULD NOT have a prefix before the path of the request.
+
+    Such a prefix is that of a server behind a proxy, which has rewritten the path.
+    """
+    for exchange in detailed:
+        path = exchange.request.target.partition(b"?")[0].decode("latin-1")
+        for name in ("path", "instance"):
+            stated = exchange.object.get(name)
+            is_a_path = isinstance(stated, str) and re.fullmatch(r"/[\w.-][\w./-]*", stated)
+            if is_a_path and re.fullmatch(r"/\w[\w/-]*", path) and str(stated).removesuffix(path) not in {"", stated}:
+                yield Finding(f"the member {name} is an internal path", exchange, expected=path, actual=str(stated))
+
+
 def _identifier(name: str) -> str:
     """Return the name of an identifier without the differences of spelling between a field and a member."""
     return name.lower().removeprefix("x-").replace("-", "").replace("_", "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.har import GOOD, Judged, entry
+from tests.support.har import GOOD, KEY, Judged, entry
 from tests.support.practice import ORIGIN, OTHER, allowing, error, refusing, validated, with_members
 
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -249,6 +249,14 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "the version of a library in an error": (
         "errors/responses-do-not-disclose-versions",
         [error(401, "no key", gateway="Kong/3.4.0")],
+    ),
+    "the key in the query of an error": (
+        "errors/keys-are-not-echoed",
+        [entry(f'{{"detail": "no key: /usage?k={KEY}"}}', 401, key="", at=1, url=f"https://api.example/usage?k={KEY}")],
+    ),
+    "the path at a server behind a proxy": (
+        "errors/errors-name-the-requested-path",
+        [error(401, "no key", path="/internal/v1/usage")],
     ),
 }
 

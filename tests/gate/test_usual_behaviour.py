@@ -438,6 +438,28 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "errors/header-fields-do-not-disclose-internals",
         [entry(GOOD, at=1, sent={"X-Forwarded-For": "198.51.100.7"}, received={"x-forwarded-for": "198.51.100.7"})],
     ),
+    "the key in a redirect with its query": (
+        "errors/keys-are-not-echoed",
+        [
+            entry(
+                f'<a href="/usage?key={KEY}">Moved</a>',
+                307,
+                key="",
+                at=1,
+                url=f"https://api.example/usage/?key={KEY}",
+                received={"location": f"/usage?key={KEY}", "content-type": "text/html"},
+            )
+        ],
+    ),
+    "the path of a request, and other identifiers": (
+        "errors/errors-name-the-requested-path",
+        [
+            *(error(401, "no", path=path) for path in ("/usage", "usage", "x-api-key", "https://api.example/v1/usage")),
+            *(error(401, "no", instance=text) for text in ("urn:uuid:6f1c", "/errors/17", "/usage#17", "//usage")),
+            entry('{"detail": "no", "path": "/usage"}', 404, at=1, url="https://api.example/v1/usage"),
+            entry('{"detail": "no", "path": "/x"}', 404, at=2, url="https://api.example/"),
+        ],
+    ),
 }
 
 
