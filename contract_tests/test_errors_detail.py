@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from contract_tests.metrics.members import PLACEHOLDERS
+from contract_tests.metrics.members import PLACEHOLDERS, is_encoded_twice
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import MASKS
 from contract_tests.support.findings import Finding, Findings
@@ -51,13 +51,15 @@ MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "tra
 NAMES_OF_ENVIRONMENTS = {"stack", "env"}
 UNFINISHED = re.compile(
     r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)"  # {}, {{ name }}, ${name}
-    r"|(?<!\d)(?<!\d )%[sd]\b"  # %s, but not 100 %d
+    r"|(?<!\d)(?<!\d )%[sd]\b|%\(\w{1,99}\)[sd]|%!\w\("  # %s, but not 100 %d; %(name)s, and %!s(MISSING) of Go
     r"|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);"  # &#39;
     r"|[\ufffd\0-\x08\x0b\x0c\x0e-\x1f]"  # a byte that could not be decoded, the colour of a terminal
     r"|^b['\"]|^\{.*\}$|^\[[\[{'\"].*\]$"  # b'no key', {'error': 'no key'}, ['no key']
-    r"|(?<!\bis )\bundefined$"  # "no key: undefined", but not "the key is undefined"
+    r"|<nil>|\[object Object\]|(?<=: )(?:None|null|undefined|nil)$"  # "no key: None"
+    r"|(?<!\bis )\bundefined$"  # "no key undefined", but not "the key is undefined"
     r"|^[a-z]\w*(?:\.[a-z]\w*)+$"  # errors.auth.missing_key
 )
+NO_CONTENT = PLACEHOLDERS | {"string", "TODO", "FIXME", "OK", "Array", "<nil>", "nil"}
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 LONGEST_DETAIL = 500  # characters that are compared
@@ -65,7 +67,11 @@ ROUTE = re.compile(r"""(?<![^\s"'(\[])[/^][A-Za-z_][^\s"',)\]]*""")  # /usage or
 MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
 PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
 STATUSES = range(100, 600)
-SUCCESS_MEMBERS = ("success", "ok")
+STATUS = re.compile(r"[1-5][0-9]{2}")
+PROBLEM = "application/problem+json"
+IDENTIFIERS = {"requestid", "correlationid", "traceid"}
+TEXT_MEMBERS = ("detail", "title", "message", "error")
+SUCCESS_MEMBERS = {"success": (True,), "ok": (True,), "error": (False,), "status": ("success", "ok")}
 STATUS_MEMBERS = {
     "status": STATUSES,
     "status_code": STATUSES,
@@ -173,15 +179,16 @@ def _is_of_an_exception(name: str, value: object) -> bool:
 def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
     """The `detail` of an error SHOULD be finished text: it contains a word and no HTML, and is encoded once.
 
-    An unfilled template, an escape, and the form of a value in a program are not finished text.
+    An unfilled template, an escape, and the form of a value in a program are not finished text. Nor are `string`,
+    `TODO`, `OK` and a number alone.
     """
     for exchange in detailed:
         text = _text(exchange)
         if MARKUP.search(text):
             problem = "the detail contains HTML"
-        elif not re.search(r"\w", text) or text in PLACEHOLDERS:
+        elif not re.search(r"[^\W\d_]", text) or text in NO_CONTENT:
             problem = "the detail contains no word"
-        elif _is_encoded_twice(text):
+        elif is_encoded_twice(text):
             problem = "the detail was encoded twice"
         elif (part := UNFINISHED.search(text)) and not _was_sent(part[0], exchange):
             problem = "the detail is not finished text"
@@ -197,22 +204,19 @@ def _was_sent(text: str, exchange: Exchange) -> bool:
     return text.encode(errors="replace") in sent or bool(is_replaced)
 
 
-def _is_encoded_twice(text: str) -> bool:
-    """Whether a text is UTF-8 that was read as Windows-1252: Ã© instead of é."""
-    try:
-        return text.encode("cp1252").decode() != text
-    except UnicodeError:
-        return False
-
-
 @advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")
 def test_detail_fits_the_status(detailed: Exchanges) -> Findings:
-    """The `detail` of an error SHOULD NOT be the reason phrase of another status code."""
+    """The `detail` of an error SHOULD NOT be the reason phrase of another status code.
+
+    Nor is that its `title`, its `message` or its `error`.
+    """
     for exchange in detailed:
-        status = PHRASES.get(_text(exchange).strip(" .!").lower(), exchange.status)
-        if status != exchange.status:
-            problem = f"the detail is the reason phrase of {status}"
-            yield Finding(problem, exchange, pointer="/detail", actual=_text(exchange))
+        for name in TEXT_MEMBERS:
+            text = exchange.object.get(name)
+            phrase = text[:LONGEST_DETAIL].strip(" .!").lower() if isinstance(text, str) else ""
+            if (status := PHRASES.get(phrase, exchange.status)) != exchange.status:
+                problem = f"the {name} is the reason phrase of {status}"
+                yield Finding(problem, exchange, pointer=f"/{name}", actual=phrase)
 
 
 @advisory("RFC 9457, section 3.1.4: detail helps the client to correct the problem")
@@ -246,14 +250,19 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
 def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findings:
     """A response with a 2xx status SHOULD NOT have a body that is an error.
 
-    Such a body has an `error` text, a `success` of false, the status of an error or, at another path, a `detail` alone.
+    Such a body has an `error` text, or a `message` in `error`, a `success` or `ok` of false, or the status of an error.
+    The status may be the text `error`. At another path, a `detail` alone is also an error. Nor SHOULD a response to a
+    valid key state that the key is `revoked`.
     """
     for exchange in journal:
         body = exchange.object if exchange.status in SUCCESSES else {}
         is_elsewhere = exchange.request.path != gate.path.encode()
         statuses = [value for name, known in STATUS_MEMBERS.items() if (value := body.get(name)) in [*known]]
-        has_failed = body.get("success") is False or any(status >= 400 for status in statuses)
-        error = body.get("error")
+        has_failed = False in (value for name in ("success", "ok") if isinstance(value := body.get(name), bool))
+        has_failed |= any(status >= 400 for status in statuses) or body.get("status") in ("error", "revoked")
+        has_failed |= body.get("revoked") is True
+        inner = body.get("error")
+        error = inner.get("message") if isinstance(inner, dict) and inner.get("code") not in (0, "0", 200) else inner
         if has_failed or (error and isinstance(error, str)) or (is_elsewhere and body.keys() == {"detail"}):
             problem = f"the status is {exchange.status}, and the body is that of an error"
             yield Finding(problem, exchange, actual=exchange.beginning)
@@ -261,22 +270,27 @@ def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findin
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
 def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
-    """A member `status`, `status_code` or `code` of an error SHOULD be the status of the response.
+    """A member `status`, `status_code` or `code` of an error SHOULD be the status of the response, also within `error`.
 
-    Nor SHOULD `success` or `ok` be true. A `code` that is neither 200 nor the status of an error is one of the
-    application.
+    Nor SHOULD `success` or `ok` be true, `error` be false, or `status` be `success` or `ok`. A `code` that is neither
+    200 nor the status of an error is one of the application. In a problem document, `status` is a number.
     """
     for exchange in detailed:
-        for name in SUCCESS_MEMBERS:
-            if exchange.object.get(name) is True:
-                problem = f"the member {name} is that of a success"
-                yield Finding(problem, exchange, pointer=f"/{name}", expected="false", actual="true")
-        for name, statuses in STATUS_MEMBERS.items():
+        for name, values in SUCCESS_MEMBERS.items():
             stated = exchange.object.get(name)
-            if isinstance(stated, int) and stated in statuses and stated != exchange.status:
-                expected, actual = str(exchange.status), str(stated)
-                problem = f"the member {name} is that of another response"
-                yield Finding(problem, exchange, pointer=f"/{name}", expected=expected, actual=actual)
+            if any(stated is value or (isinstance(value, str) and stated == value) for value in values):
+                problem = f"the member {name} is that of a success"
+                yield Finding(problem, exchange, pointer=f"/{name}", actual=str(stated))
+        inner = exchange.object.get("error")
+        for members in (exchange.object, inner if isinstance(inner, dict) else {}):
+            for name, statuses in STATUS_MEMBERS.items():
+                stated = members.get(name)
+                number = int(stated) if isinstance(stated, str) and STATUS.fullmatch(stated) else stated
+                is_of_another = isinstance(number, int) and number in statuses and number != exchange.status
+                is_text = number != stated and name == "status" and exchange.media_type == PROBLEM
+                if is_of_another or is_text:
+                    problem = f"the member {name} is {'a text' if is_text else 'that of another response'}"
+                    yield Finding(problem, exchange, expected=str(exchange.status), actual=str(stated))
 
 
 @advisory("Google API design, RequestInfo: the identifier finds the request in the logs of the server")
@@ -284,7 +298,8 @@ def test_body_and_field_name_one_request(journal: Exchanges) -> Findings:
     """The body of an error SHOULD NOT have another identifier of the request than the header field.
 
     These are `request_id` or `correlation_id`, in any spelling, and X-Request-Id, Request-Id or X-Correlation-Id.
-    A response to a request with such a field is accepted.
+    A response to a request with such a field is accepted. An identifier, also a `trace_id`, is not `undefined` or the
+    like.
     """
     errors = (each for each in journal if (each.status or 0) >= 400 and each.is_json and not each.abridged)
     own = (each for each in errors if not any(map(each.request.values, IDENTIFIER_FIELDS)))
@@ -293,7 +308,8 @@ def test_body_and_field_name_one_request(journal: Exchanges) -> Findings:
         members = ((name, value) for each in objects(exchange.json.value) for name, value in each.items())
         for name, value in members:
             expected = stated.get(_identifier(name), value)
-            if isinstance(value, str) and value != expected:
+            is_no_identifier = _identifier(name) in IDENTIFIERS and value in [*PLACEHOLDERS]
+            if isinstance(value, str) and (value != expected or is_no_identifier):
                 problem = f"the member {name} is not the identifier of the header field"
                 yield Finding(problem, exchange, expected=str(expected), actual=value)
                 return

@@ -126,10 +126,10 @@ def test_other_routes_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
 
 
 def _is_page_of_an_unknown_path(gate: Gate, exchange: Exchange) -> bool:
-    """Whether an unknown path has a 200 response, as that of an application of one page."""
+    """Whether an unknown path has a 200 response, as that of an application of one page; JSON is not a page."""
     request = exchange.request
     is_unknown = request.method == "GET" and not gate.is_operation(request) and not gate.is_public(request)
-    return is_unknown and exchange.status == 200 and not gate.contains_metrics(exchange)
+    return is_unknown and exchange.status == 200 and not exchange.is_json and not gate.contains_metrics(exchange)
 
 
 @advisory(

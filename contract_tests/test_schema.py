@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from copy import deepcopy
-from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import schemathesis
@@ -17,14 +17,18 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
 from contract_tests.metrics.members import (
+    CURSOR,
     INTERNAL_MEMBERS,
-    NO_TIME,
-    PLACEHOLDERS,
-    PRINTED,
+    SECRET_VALUE,
+    is_list_of_parts,
+    is_no_value,
     is_past_time,
     is_secret,
     is_time,
     is_time_of_expiry,
+    named_objects,
+    reset_of,
+    seconds_of,
     without_noise,
 )
 from contract_tests.metrics.schema import contract, inexact_integers
@@ -44,7 +48,7 @@ from contract_tests.wire.dates import CLOCKS_DIFFER, is_imf_fixdate, made_at
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
-from contract_tests.wire.strict_json import objects, parse
+from contract_tests.wire.strict_json import objects
 from usage_contract.levels import Level
 
 SHAPE_RULES = (
@@ -59,11 +63,11 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")  # successRate
+CAMEL_CASE = re.compile(r"[A-Z]?[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")  # successRate
+DOCUMENTED_OBJECTS = {"", "rate_limit", "top_domains"}  # others may have data as names
 DIGITS_OF_A_DOUBLE = 17
 LARGEST_EXACT_INTEGER = 2**53 - 1
 TIMES_OF_METRICS = {"generated_at", "computed_at", "as_of"}
-DATE_PARTS = (range(1900, 2200), range(1, 13), range(1, 32))
 # /Date(1700000000000)/, 29.11.2026 or 2026/11/29, Nov 29, 2026, and 29 November.
 DATE = re.compile(r"/Date\(\d|\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
@@ -158,30 +162,48 @@ def test_undocumented_members_are_not_secrets(
 ) -> Findings:
     """A 200 response SHOULD NOT have undocumented members with the names of secrets or of personal data.
 
-    Only texts and lists are reported.
+    Only texts and lists are reported. A JSON Web Token, a key of AWS and the hash of a password are secrets under any
+    name, other than that of a cursor.
     """
+    own = {key.text for key in gate.settings.keys}
     for exchange, name, value in _members((*ok_responses, *other_ok_responses)):
-        if isinstance(value, str | list) and name not in gate.members and is_secret(name):
+        if not isinstance(value, str | list) or name in gate.members:
+            continue
+        is_value = isinstance(value, str) and value not in own and SECRET_VALUE.fullmatch(value)
+        if is_secret(name):
             problem = "an undocumented member has the name of a secret or of personal data"
             yield Finding(problem, exchange, actual=name)
+        elif is_value and not CURSOR.search(name):
+            yield Finding("the value of an undocumented member has the form of a secret", exchange, actual=name)
 
 
 @advisory("OWASP API3, broken object property level authorization: a response has only what its client needs")
 def test_members_are_not_internals(ok_responses: Exchanges) -> Findings:
-    """A 200 response SHOULD NOT have members that a database or a serializer adds, such as `__v` or `$oid`."""
-    for exchange, name, _ in _members(ok_responses):
-        if name in INTERNAL_MEMBERS:
-            yield Finding("a member is one of the database or the serializer", exchange, actual=name)
+    """A 200 response SHOULD NOT have members that a database or a serializer adds, such as `__v` or `$oid`.
+
+    Nor does it have a `debug` or `_debug` of true, unless the request asks for that.
+    """
+    for exchange, name, value in _members(ok_responses):
+        is_for_debugging = name in {"_debug", "debug"} and value is True and exchange.object.get(name) is True
+        if name in INTERNAL_MEMBERS or is_for_debugging:
+            yield Finding("a member is one of the database, the serializer or a debugger", exchange, actual=name)
 
 
 @advisory(f"{DOCUMENT}, UsageResponse: names such as success_rate; API guidelines: one form for all names")
 def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have a member whose name is in camel case: the documented names have underscores.
 
-    Names in inner objects are not judged, because they may be data, such as the name of a device.
+    Names in undocumented objects are not judged, because they may be data, such as the name of a device.
     """
     for exchange in kept_whole(_complete(ok_responses)):
-        for name in filter(CAMEL_CASE.fullmatch, exchange.object):
+        rows = exchange.object.get("top_domains")
+        documented_objects = (
+            exchange.object,
+            exchange.object.get("rate_limit"),
+            *(rows if isinstance(rows, list) else ()),
+        )
+        names = (name for each in documented_objects if isinstance(each, dict) for name in each)
+        for name in filter(CAMEL_CASE.fullmatch, names):
             yield Finding("the name of a member is in camel case", exchange, actual=name)
 
 
@@ -189,62 +211,55 @@ def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
 def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
     """A text in a 200 response SHOULD NOT stand for a missing value, or for a value of another type.
 
-    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`, and a time such as 0001-01-01. The
-    JSON of an object or a list, and an object as a program prints it, are also such texts. So are `true` and `false` in
-    a member of the body itself.
+    Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`, and a time such as 0001-01-01, also
+    as a number. So are JSON of an object or a list, an object as a program prints it, and an unfilled template. So is a
+    wrongly decoded text, and outside of a map of texts `true` and `false`. A count such as `requests_today` is not a
+    text, and a name is neither empty nor `undefined`.
     """
-    texts = ((exchange, name, text) for exchange, name, text in _members(ok_responses) if isinstance(text, str))
-    for exchange, name, text in texts:
-        is_truth_value = text in {"true", "false"} and exchange.object.get(name) == text
-        is_json = text.startswith(("{", "[")) and not parse(text.encode(errors="replace")).problem
-        is_no_value = text in PLACEHOLDERS or PRINTED.fullmatch(text) or (is_time(name) and NO_TIME.match(text))
-        if is_no_value or is_truth_value or is_json:
-            yield Finding(f"{exchange.excerpt(name)} is a text in place of another value", exchange, actual=text)
+    for exchange in kept_whole(_complete(ok_responses)):
+        for place, members in named_objects(exchange.json.value):
+            for name in filter(partial(is_no_value, place, members), members):
+                problem = f"'{exchange.excerpt(name)}' is a text in place of another value"
+                yield Finding(problem, exchange, actual=str(members[name]))
 
 
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
-def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
-    """A date in a 200 response SHOULD have the form of RFC 3339, or be an HTTP date.
+def test_times_have_an_unambiguous_form(ok_responses: Exchanges, journal: Exchanges) -> Findings:
+    """A date in a 200 response or in an error SHOULD have the form of RFC 3339, or be an HTTP date.
 
-    It is a text, or a list of year, month and day, in a member whose name is that of a time.
+    It is a text, or a list of year, month and day, in a member named as a time. An error may have the offset +0000.
     """
     expected = "2026-11-29T13:20:07Z or the like"
-    for exchange, name, value in _members(ok_responses):
+    for exchange, name, value in _members(ok_responses, journal):
         if not is_time(name):
             continue
         if isinstance(value, str):
-            is_unclear = DATE.search(value) and not (RFC_3339.fullmatch(value) or is_imf_fixdate(value))
+            text = value if exchange.status == 200 else re.sub(r"\+0000$", "Z", value)
+            is_unclear = DATE.search(value) and not (RFC_3339.fullmatch(text) or is_imf_fixdate(value))
         else:
-            is_unclear = _is_list_of_parts(value)
+            is_unclear = is_list_of_parts(value)
         if is_unclear:
             problem = f"the form of the date in {exchange.excerpt(name)} is ambiguous"
             yield Finding(problem, exchange, expected=expected, actual=str(value))
 
 
-def _is_list_of_parts(value: object) -> bool:
-    """Whether a value is a list of a year, a month, a day, and perhaps more."""
-    parts = value if isinstance(value, list) and all(isinstance(part, int) for part in value) else []
-    return len(parts) >= len(DATE_PARTS) and all(
-        part in allowed for part, allowed in zip(parts, DATE_PARTS, strict=False)
-    )
-
-
 @advisory("RFC 3339, section 4.3: Z is UTC; a time of another zone with Z is hours away")
-def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
+def test_past_times_are_in_the_past(ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """The time at which something happened SHOULD NOT be more than a minute after `Date`.
 
-    It is a text of a member whose name states that, such as `updated_at`. The time of the metrics, such as
-    `generated_at`, SHOULD NOT remain the same for more than a minute if `total` changes.
+    It is a text of a member whose name states that, such as `updated_at`, or the `timestamp` of an error. The time of
+    the metrics, such as `generated_at`, SHOULD NOT remain the same for more than a minute if `total` changes.
     """
     totals: dict[tuple[object, ...], Exchange] = {}
-    for exchange, name, text in _members(ok_responses):
-        stated = _seconds_of(text) if isinstance(text, str) and is_past_time(name) else 0.0
+    for exchange, name, text in _members(ok_responses, journal):
+        is_past = is_past_time(name) or (name == "timestamp" and exchange.status != 200)
+        stated = seconds_of(text) if isinstance(text, str) and is_past else 0.0
         if not stated:
             continue
         age = made_at(exchange) - stated
         if age < -CLOCKS_DIFFER:
             yield Finding(f"{exchange.excerpt(name)} is in the future", exchange, actual=text)
-        elif age > CLOCKS_DIFFER and name in TIMES_OF_METRICS:
+        elif age > CLOCKS_DIFFER and name in TIMES_OF_METRICS and exchange.status == 200:
             first = totals.setdefault((name, text, exchange.request.credential), exchange)
             if first.object.get("total") != exchange.object.get("total"):
                 problem = f"{exchange.excerpt(name)} remains the same, and total changes"
@@ -256,22 +271,16 @@ def test_past_times_are_in_the_past(ok_responses: Exchanges) -> Findings:
 def test_times_of_expiry_are_in_the_future(ok_responses: Exchanges) -> Findings:
     """The time at which something ends SHOULD NOT be more than a minute before `Date`.
 
-    It is a text of a member of the body itself whose name states that, such as `expires_at`. A trial or a credit may
-    have ended.
+    It is a text of a member of the body itself whose name states that, such as `expires_at`. The time at which
+    `rate_limit` or `quota` is reset may be a number. A trial or a credit may have ended.
     """
-    for exchange, name, text in _members(ok_responses):
-        is_own = is_time_of_expiry(name) and isinstance(text, str) and exchange.object.get(name) == text
-        ended = _seconds_of(text) if is_own else 0.0
-        if ended and ended < made_at(exchange) - CLOCKS_DIFFER:
-            yield Finding(f"{exchange.excerpt(name)} is in the past", exchange, actual=text)
-
-
-def _seconds_of(text: str) -> float:
-    """Return the time of a text with an offset from UTC in seconds since the Unix epoch; 0 for any other text."""
-    with suppress(ValueError, OverflowError):
-        stated = datetime.fromisoformat(text)
-        return stated.timestamp() if stated.tzinfo else 0.0
-    return 0.0
+    for exchange in kept_whole(_complete(ok_responses)):
+        for place, members in named_objects(exchange.json.value):
+            for name, value in members.items():
+                is_own = not place and isinstance(value, str) and is_time_of_expiry(name)
+                ended = seconds_of(value) if is_own else reset_of(place, name, value)
+                if ended and ended < made_at(exchange) - CLOCKS_DIFFER:
+                    yield Finding(f"{exchange.excerpt(name)} is in the past", exchange, actual=str(value))
 
 
 @documented(
@@ -363,9 +372,13 @@ def _complete(exchanges: Iterable[Exchange]) -> Exchanges:
     return complete
 
 
-def _members(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, str, Any]]:
-    """Yield each member of each object in complete 200 bodies, with its exchange; NotTested without such a body."""
-    for exchange in kept_whole(_complete(exchanges)):
+def _members(exchanges: Iterable[Exchange], journal: Exchanges = ()) -> Iterator[tuple[Exchange, str, Any]]:
+    """Yield each member of each object in complete 200 bodies, with its exchange; NotTested without such a body.
+
+    The members of errors follow.
+    """
+    errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged and each.is_json)
+    for exchange in chain(kept_whole(_complete(exchanges)), errors):
         for members in objects(exchange.exact):
             yield from ((exchange, name, value) for name, value in members.items())
 

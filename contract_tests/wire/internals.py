@@ -158,7 +158,7 @@ MACHINE_NAME = re.compile(
     rb"(?i)ip(?:-\d{1,3}){4}(?:\.[\w.-]{1,100})?|i-[0-9a-f]{8,17}|[a-z][\w-]{0,60}-[0-9a-f]{8,10}-[a-z0-9]{5}"
     rb"|(?:[a-z]{1,20}-)?(?:web|app|srv|server|vm|worker|backend|node)[-.]?\d{1,4}"
 )
-INTERNAL_NAME = re.compile(r"localhost|.*\.(?:internal|localhost|local|localdomain)")
+INTERNAL_NAME = re.compile(r"localhost|.*\.(?:internal|localhost|local|localdomain|lan|svc|home\.arpa)")
 # Fields about pages that a browser may contact, and about the version of an API.
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
 
@@ -210,7 +210,7 @@ def is_private(text: str) -> bool:
 def is_internal(host: str) -> bool:
     """Whether a host is one of an internal network, by its name or by an address."""
     with suppress(ValueError):
-        return is_private(host) or ip_address(host).is_link_local
+        return is_private(host) or ip_address(host).is_link_local or ip_address(host).is_unspecified
     return bool(INTERNAL_NAME.fullmatch(host.lower()))
 
 
