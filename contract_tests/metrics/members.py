@@ -84,7 +84,7 @@ def is_no_value(place: str, members: dict[str, Any], name: str) -> bool:
 def is_figure_as_text(place: str, members: dict[str, Any], name: str) -> bool:
     """Whether a count, a size or the like is a text; an amount of money may be one."""
     is_data = place in MAPS_OF_TEXTS or "currency" in members or (place, name) == ("rate_limit", "remaining")
-    is_named = FIGURE.search(WORD_BORDER.sub("_", name).lower()) and not (not place and name == "success_rate")
+    is_named = FIGURE.search(_in_snake_case(name)) and not (not place and name == "success_rate")
     return bool(is_named and not is_data and NUMBER_AS_TEXT.fullmatch(members[name]))
 
 
