@@ -14,6 +14,8 @@ from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange, Excha
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ALLOW_ORIGIN, ALLOW_HEADERS = "Access-Control-Allow-Origin", "Access-Control-Allow-Headers"
+EXPOSE_HEADERS = "Access-Control-Expose-Headers"
+OF_LIMITS = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining")  # those of the errors guide
 ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
 # https://shop.example:8443 or http://[::1]
 SERIALIZED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -34,7 +36,16 @@ def allowing(all_ok_responses: Exchanges) -> dict[bytes, Exchange]:
     "Fetch standard, CORS check: a page cannot read why its request was refused", repeats=["auth/valid-key-is-200"]
 )
 def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
-    """A response with status 401 or 403 SHOULD allow an origin that 200 responses allow, if each of them does so."""
+    """A response with status 401 or 403 SHOULD allow an origin that 200 responses allow, if each of them does so.
+
+    If each of them has `*`, also to requests without an origin, one with status 404, 405 or 429 has it as well.
+    """
+    usual = [each for each in journal if gate.is_ok(each)]
+    if all(exchange.header("Access-Control-Allow-Origin") == "*" for exchange in usual):
+        for exchange in journal:
+            is_judged = exchange.status not in AUTH_ERRORS and gate.is_usual_error(exchange)
+            if is_judged and exchange.header("Access-Control-Allow-Origin") != "*":
+                yield Finding("the error does not allow every origin", exchange, related=(usual[0],), expected="*")
     refused = [each for each in journal if each.status in AUTH_ERRORS and gate.is_unsuspicious(each.request)]
     of_pages = (exchange for exchange in refused if _origin(exchange) in allowing)
     for exchange in or_not_tested(of_pages, "no refused request has an origin that a 200 response allows"):
@@ -42,6 +53,27 @@ def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchang
             problem = "the error does not allow the origin that 200 responses allow"
             related = (allowing[_origin(exchange)],)
             yield Finding(problem, exchange, related=related, expected=ALLOW_ORIGIN)
+
+
+@advisory(
+    "Fetch standard, CORS-exposed header-name list: a page cannot read other fields of a response; "
+    "errors guide: these fields state when to send the next request"
+)
+def test_limits_are_readable_by_pages(journal: Exchanges) -> Findings:
+    """A response that allows an origin SHOULD name its fields about the limit in `Access-Control-Expose-Headers`.
+
+    These fields are Retry-After, X-RateLimit-Limit and X-RateLimit-Remaining. `*` names them all, unless the response
+    allows credentials.
+    """
+    allowing = [each for each in journal if each.header(ALLOW_ORIGIN)]
+    stating = [(each, [name for name in OF_LIMITS if each.values(name)]) for each in allowing]
+    readable = ((each, names) for each, names in stating if names and each.request.method != "OPTIONS")
+    for exchange, names in or_not_applicable(readable, "no response that allows an origin has fields about the limit"):
+        exposed = {name.lower() for name in exchange.items(EXPOSE_HEADERS)}
+        names_all = "*" in exposed and exchange.header("Access-Control-Allow-Credentials") != "true"
+        if missing := [name for name in names if name.lower() not in exposed and not names_all]:
+            yield field_finding(exchange, EXPOSE_HEADERS, "a page cannot read the limit", ", ".join(missing))
+            return
 
 
 @advisory("Fetch standard, CORS preflight: it has no credentials, and needs a 2xx status that allows the header fields")

@@ -16,14 +16,13 @@ from contract_tests.support.findings import (
     status_finding,
     unless_200,
 )
-from contract_tests.support.gate import OVERRIDES, Gate
+from contract_tests.support.gate import OVERRIDES, WRITE_METHODS, Gate
 from contract_tests.support.lengths import other_length, states_a_length
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges, with_field
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
-WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
 MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without the method (RFC 9110, section 15.6.2)"
 
@@ -47,12 +46,19 @@ def test_options_does_not_fail(client: Gate, options: Exchange, first_ok: Exchan
     "RFC 9110, section 9.3.7: a response to OPTIONS has fields about what the resource supports, such as Allow",
     needs=NEEDS_VALID_KEY,
 )
-def test_options_states_the_methods(options: Exchange) -> Findings:
-    """A successful response to OPTIONS SHOULD have `Allow` or `Access-Control-Allow-Methods`."""
+def test_options_states_the_methods(client: Gate, options: Exchange) -> Findings:
+    """A successful response to OPTIONS SHOULD have `Allow` or `Access-Control-Allow-Methods`.
+
+    `Allow` names the documented method.
+    """
     if options.status not in SUCCESSES:
         raise NotApplicable("OPTIONS was refused")
     if not any(map(options.values, ("Allow", "Access-Control-Allow-Methods"))):
         yield Finding("a successful response to OPTIONS has no Allow", options)
+    allowed = {method.strip().upper() for method in options.header("Allow").split(",")}
+    if options.values("Allow") and not {client.operation.method, "*"} & allowed:
+        actual = options.header("Allow")
+        yield Finding("Allow lacks the documented method", options, expected=client.operation.method, actual=actual)
 
 
 @documented(
@@ -115,10 +121,16 @@ def _stating_a_length(head: Exchange, responses: Exchanges) -> Exchange:
     "RFC 9110, sections 9.1 and 9.3.2: servers support GET and HEAD, with the same header fields", needs=NEEDS_VALID_KEY
 )
 def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Findings:
-    """A response to HEAD SHOULD have the status, Content-Type and Cache-Control of GET; many servers answer 405."""
+    """A response to HEAD SHOULD have the status, Content-Type and Cache-Control of GET; many servers answer 405.
+
+    Nor SHOULD it lack the X-Content-Type-Options of GET, or a `Vary` that names another field than Accept-Encoding.
+    """
     if (yield from report(unless_200([head]))):
         return
-    for name in ("Content-Type", "Cache-Control"):
+    varies = {name.lower() for name in first_ok.items("Vary")} - {"accept-encoding"}
+    if varies and not head.values("Vary"):
+        yield Finding("Vary is missing", head, related=(first_ok,), expected=first_ok.header("Vary"))
+    for name in ("Content-Type", "Cache-Control", "X-Content-Type-Options"):
         if head.header(name) != (expected := first_ok.header(name)):
             problem, actual = f"{name} is not that of GET", head.header(name)
             yield Finding(problem, head, related=(first_ok,), expected=expected or "none", actual=actual or "none")

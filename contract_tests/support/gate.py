@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,16 @@ from contract_tests.metrics.schema import contract
 from contract_tests.support.facts import TWO_KEYS, Baseline, contains_metrics
 from contract_tests.support.findings import Finding, Findings, one_of, status_finding
 from contract_tests.support.request_parts import RefusedParts
-from contract_tests.wire.messages import AGENT, SUCCESSES, UNSUSPICIOUS, Credential, Exchange, Pool, Request
+from contract_tests.wire.messages import (
+    AGENT,
+    AUTH_ERRORS,
+    SUCCESSES,
+    UNSUSPICIOUS,
+    Credential,
+    Exchange,
+    Pool,
+    Request,
+)
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import ConnectionSettings
 from contract_tests.wire.transport import Transport
@@ -35,6 +45,8 @@ BROWSER = (
     ("Accept-Language", "de-DE,de;q=0.9"),
 )
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")  # name another method
+WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+PLAIN_PATH = re.compile(rb"/[\w/]+")
 MARKER = b"<q17>"  # an element that no page has by chance
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
@@ -226,6 +238,17 @@ class Gate:
         is_usual_target = (request.method, request.target) == (self.operation.method, self.path.encode())
         is_common = names.keys() <= usual and names.total() == len(names)
         return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
+
+    def is_usual_error(self, exchange: Exchange) -> bool:
+        """Whether the response is a 401, 403, 404, 405 or 429 to a request without a part that a proxy rejects."""
+        request = exchange.request
+        if exchange.status == 404:
+            return request.method == self.operation.method and bool(PLAIN_PATH.fullmatch(request.target))
+        if exchange.status == 405:
+            return request.method in WRITE_METHODS and request.target == self.path.encode() and not request.body
+        if exchange.status == 429:
+            return request.is_baseline and self.is_authorized(request)
+        return exchange.status in AUTH_ERRORS and self.is_unsuspicious(request)
 
     def must_be_ok(self, exchange: Exchange) -> bool:
         """Whether the response must be a 200 with usage metrics: a baseline request with a valid key."""
