@@ -7,23 +7,35 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from contract_tests.support.findings import Finding, Findings, field_finding
-from contract_tests.support.gate import Gate
+from contract_tests.support.gate import VISITOR, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges, distinct, with_field
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
-TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
+# Take precedence for caches of this kind (RFC 9213).
+TARGETED = ("CDN-Cache-Control", "Surrogate-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control")
+REVALIDATED = {"no-store", "no-cache", "must-revalidate"}  # a cache serves no stale response
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
 # Values that state that a cache stored the response; "hit-for-pass" states that it did not.
-STORED = {"Age": "[1-9]", "X-Cache": r"(?i)(?:^|,\s*)(?:tcp_(?:mem_)?)?hit(?![\w-]|\s+for\b)"}
+HIT = r"(?i)(?:^|,\s*)(?:tcp_(?:mem_)?)?hit(?![\w-]|\s+for\b)"
+STORED = {
+    "Age": "[1-9]", "X-Cache": HIT, "X-Cache-Status": HIT, "X-Proxy-Cache": HIT, "CF-Cache-Status": HIT,
+    "Cache-Status": r"(?i);[ \t]*hit(?![\w-])",
+}  # fmt: skip
 # Cookies that a proxy adds to each response, after its own cache.
 COOKIE_OF_A_PROXY = re.compile(
     r"(?i)__cf|_cfuvid|cf_|aws[ae]lb|ak_|bm_|_abck|incap_|visid_incap|nlbi_|arraffinity|tipmix=|x-ms-routing-name="
     r"|aslbsa|applicationgatewayaffinity|gclb=|bigipserver|ts[0-9a-f]{6,8}=|nsc_|citrix_ns_id|cookiesession1=|acw_tc="
     r"|datadome=|ingresscookie=|serverid="
 )
+OWN_COOKIES: tuple[list[bytes], ...] = ([], [VISITOR[1].encode()])  # they name no session
+DAY = 24 * 60 * 60  # seconds
+LONGEST_STALE = 60 * 60  # seconds
+STALE = re.compile(r"stale-(?:while-revalidate|if-error)=(\d{1,15})")
+MISSPELT = re.compile(r"no_?store|no_?cache|max_?age|s_?max-?age|s-max-age|must_?revalidate")
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
+OLDEST_AGE = f"at most {OLDEST} s"
 
 
 @advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected", reads=["coding"])
@@ -41,19 +53,32 @@ def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal
 
 @advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected")
 def test_translations_have_vary(journal: Exchanges) -> Findings:
-    """A response with status 404 and a translated `detail` SHOULD have `Vary: Accept-Language`.
+    """A response with status 401 or 404 and a translated `detail` SHOULD have `Vary: Accept-Language`.
 
-    It is translated if it is not the one that all such responses to requests without Accept-Language have, at two paths
-    or more.
+    A detail is translated if it is not the one that all such responses to requests without Accept-Language have. With
+    status 401, responses to requests without a key are compared; with 404, those at two paths or more.
     """
-    unknown = [each for each in journal if each.status == 404 and not each.abridged and _detail(each)]
-    without_language = [each for each in unknown if not each.request.values("Accept-Language")]
-    usual = {_detail(each) for each in without_language}
-    in_a_language = [each for each in unknown if each.request.values("Accept-Language")]
-    if len(usual) != 1 or len({_path(each) for each in without_language}) == 1:
-        raise NotApplicable("the responses with status 404 to several paths do not have the same detail")
-    judged = or_not_tested(in_a_language, "no response with status 404 is to a request with Accept-Language")
-    yield from _not_named_in_vary("Accept-Language", (each for each in judged if _detail(each) not in usual))
+    bare = (each for each in journal if not each.request.credential and each.request.values("Cookie") in OWN_COOKIES)
+    refused = _by_language(each for each in bare if each.status == 401)
+    unknown = _by_language(each for each in journal if each.status == 404)
+    several_paths = len(set(map(_path, unknown[0]))) > 1
+    comparable = [
+        (_detail(usual[0]), in_a_language)
+        for usual, in_a_language in (refused, *([unknown] if several_paths else []))
+        if len(set(map(_detail, usual))) == 1
+    ]
+    if not comparable:
+        raise NotApplicable("neither the responses with status 401 nor those with 404 to several paths have one detail")
+    pairs = [(detail, exchange) for detail, in_a_language in comparable for exchange in in_a_language]
+    judged = or_not_tested(pairs, "no response with such a status is to a request with Accept-Language")
+    yield from _not_named_in_vary("Accept-Language", (each for detail, each in judged if _detail(each) != detail))
+
+
+def _by_language(exchanges: Iterable[Exchange]) -> tuple[Exchanges, Exchanges]:
+    """Return the responses with a detail to requests without Accept-Language, and those to others."""
+    described = [each for each in exchanges if not each.abridged and _detail(each)]
+    usual = [each for each in described if not each.request.values("Accept-Language")]
+    return usual, [each for each in described if each.request.values("Accept-Language")]
 
 
 def _detail(exchange: Exchange) -> str:
@@ -94,9 +119,9 @@ def _names_its_origin(exchange: Exchange) -> bool:
 def test_metrics_are_not_old(all_ok_responses: Exchanges) -> Findings:
     """A 200 response MUST NOT have an `Age` of more than one minute."""
     for exchange in all_ok_responses:
-        age = exchange.header("Age")
-        if age.isdecimal() and Decimal(age) > OLDEST:
-            yield Finding("Age is that of an old response", exchange, expected=f"at most {OLDEST} s", actual=age)
+        if _age(exchange) > OLDEST:
+            actual = exchange.header("Age")
+            yield Finding("Age is that of an old response", exchange, expected=OLDEST_AGE, actual=actual)
 
 
 @specified("RFC 9111, section 5.1: Age is a number of whole seconds")
@@ -142,8 +167,15 @@ def test_caching_is_forbidden(gate: Gate, all_ok_responses: Exchanges) -> Findin
     repeats=["cache/responses-are-not-shared-by-caches"],
 )
 def test_metrics_have_no_lifetime(all_ok_responses: Exchanges) -> Findings:
-    """A 200 response SHOULD NOT have a lifetime of more than one minute, also in the cache of a client."""
+    """A 200 response SHOULD NOT have a lifetime of more than one minute, also in the cache of a client.
+
+    `stale-while-revalidate` and `stale-if-error` are at most an hour, unless another directive forbids stale responses.
+    """
     for exchange in all_ok_responses:
+        control = _items(exchange, "Cache-Control")
+        stale = [int(found[1]) for each in control if (found := STALE.fullmatch(each))]
+        if max(stale, default=0) > LONGEST_STALE and not REVALIDATED & set(control):
+            yield _lifetime_finding("a cache may serve stale usage metrics", exchange)
         if _lifetime(exchange) > OLDEST:
             yield _lifetime_finding("a cache may serve old usage metrics", exchange)
 
@@ -152,11 +184,14 @@ def test_metrics_have_no_lifetime(all_ok_responses: Exchanges) -> Findings:
     "RFC 9111, section 4.2: a cache serves a response for its lifetime, and the state of the server may have changed"
 )
 def test_health_check_has_no_lifetime(gate: Gate, journal: Exchanges) -> Findings:
-    """A 200 response to the health check SHOULD NOT have a lifetime of more than one minute."""
+    """A 200 response to the health check SHOULD NOT have a lifetime, or an `Age`, of more than one minute."""
     checks = (each for each in journal if gate.is_health_check(each.request) and each.status == 200)
     for exchange in or_not_applicable(checks, "no health check has a 200 response"):
         if _lifetime(exchange) > OLDEST:
             yield _lifetime_finding("a cache may serve an old state of the server", exchange)
+        elif _age(exchange) > OLDEST:
+            actual = exchange.header("Age")
+            yield Finding("a cache serves an old state of the server", exchange, expected=OLDEST_AGE, actual=actual)
 
 
 @advisory(
@@ -176,9 +211,18 @@ def test_lifetime_has_vary(gate: Gate, all_ok_responses: Exchanges) -> Findings:
 def test_errors_are_not_stored(gate: Gate, baseline_responses: object, journal: Exchanges) -> Findings:
     """A response with status 401, 403 or 429 SHOULD NOT have a lifetime, also in the cache of a client.
 
-    A response to a request without a key is accepted if `Vary` names the key header.
+    A response to a request without a key is accepted if `Vary` names the key header. No response with status 404, 405
+    or 406 has a lifetime of more than a day. One with status 400, 405 or 406 to GET or HEAD of the operation is not
+    stored by shared caches, except by its `Accept`.
     """
+    path = gate.path.encode()
     for exchange in journal:
+        if exchange.status in {404, 405, 406} and _lifetime(exchange) > DAY:
+            yield _lifetime_finding("a cache may serve an error for more than a day", exchange)
+        is_read = exchange.request.method in {"GET", "HEAD"} and exchange.request.target == path
+        is_refused = exchange.status in {400, 405, 406} and not {"*", "accept"} & set(_items(exchange, "Vary"))
+        if is_read and is_refused and _allows_sharing(exchange, "Cache-Control"):
+            yield _lifetime_finding("a cache may serve an error of one request to others", exchange)
         is_error = exchange.status in {429, *AUTH_ERRORS}
         is_for_no_key = not exchange.request.credential and gate.key_header.lower() in _items(exchange, "Vary")
         if is_error and not is_for_no_key and _lifetime(exchange) > 0:
@@ -187,12 +231,23 @@ def test_errors_are_not_stored(gate: Gate, baseline_responses: object, journal: 
 
 @advisory("RFC 9111, section 4.2.1: a cache chooses one of two directives that contradict each other")
 def test_cache_directives_agree(journal: Exchanges) -> Findings:
-    """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`."""
+    """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`.
+
+    Nor SHOULD it state `max-age` or `s-maxage` twice with different values, or misspell a directive, such as `nostore`.
+    Beside `no-store` or `max-age=0`, `Expires` is at most a day later than `Date`.
+    """
     for exchange in with_field(journal, "Cache-Control"):
         control = _items(exchange, "Cache-Control")
         forbids_storing = "no-store" in control and ("public" in control or any(_ages(control)))
-        if forbids_storing or {"private", "public"} <= set(control):
+        is_stated_twice = any(
+            len(set(_ages(each for each in control if each.startswith(name)))) > 1 for name in ("max-age", "s-maxage")
+        )
+        if forbids_storing or is_stated_twice or {"private", "public"} <= set(control):
             yield field_finding(exchange, "Cache-Control", "directives of Cache-Control contradict each other")
+        elif any(MISSPELT.fullmatch(each.partition("=")[0]) for each in control):
+            yield field_finding(exchange, "Cache-Control", "a directive of Cache-Control is misspelt")
+        elif {"no-store", "max-age=0"} & set(control) and _seconds_until_expiry(exchange) > DAY:
+            yield _lifetime_finding("Expires contradicts Cache-Control", exchange)
 
 
 @specified("RFC 9111, sections 5.2.2.1 and 5.2.2.10: a sender does not generate the form in quotation marks")
@@ -212,20 +267,28 @@ def test_cached_field_names_are_quoted(journal: Exchanges) -> Findings:
 
 
 @advisory(
-    "RFC 9111, section 5.2.2.5: a cache MUST NOT store a response with no-store",
+    "RFC 9111, sections 5.2.2.5 and 5.2.2.7: no cache stores a response with no-store, and no shared one with private",
     repeats=["cache/age-is-in-whole-seconds", "cache/metrics-are-not-old"],
 )
-def test_no_store_is_respected(journal: Exchanges) -> Findings:
-    """A response with `no-store` SHOULD NOT have an `Age` of more than 0, or a hit in `X-Cache`.
+def test_no_store_is_respected(gate: Gate, journal: Exchanges) -> Findings:
+    """A response with `no-store` or `private` SHOULD NOT have an `Age` of more than 0, or a hit in `X-Cache`.
 
-    `CDN-Cache-Control` or `Surrogate-Control` may allow the server's own cache to store it.
+    Nor does `X-Cache-Status`, `X-Proxy-Cache`, `CF-Cache-Status` or `Cache-Status` state a hit. `CDN-Cache-Control` or
+    a similar field may allow the server's own cache to store it. So may `Vary` with the name of the key header beside
+    `private`.
     """
-    untargeted = (each for each in journal if not any(map(each.values, TARGETED)))
-    not_stored = (each for each in untargeted if "no-store" in _items(each, "Cache-Control"))
-    for exchange in or_not_applicable(not_stored, "no response has no-store for every cache"):
+    untargeted = (each for each in journal if not any(map(each.values, (*TARGETED, "X-Accel-Expires"))))
+    not_stored = (each for each in untargeted if _forbids_shared_caches(gate, each))
+    for exchange in or_not_applicable(not_stored, "no response has no-store or private for every cache"):
         for name, stored in STORED.items():
             if re.search(stored, value := exchange.header(name)):
                 yield Finding("a cache stored the response", exchange, actual=f"{name}: {value}")
+
+
+def _forbids_shared_caches(gate: Gate, exchange: Exchange) -> bool:
+    control = _items(exchange, "Cache-Control")
+    is_for_one_key = {"*", gate.key_header.lower()} & set(_items(exchange, "Vary"))
+    return "no-store" in control or ("private" in control and not is_for_one_key)
 
 
 def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
@@ -290,6 +353,11 @@ def _lifetime(exchange: Exchange) -> Decimal:
         return Decimal(0)
     ages = _ages(item for item in control if item.startswith("max-age"))
     return ages[0] if ages else _seconds_until_expiry(exchange)
+
+
+def _age(exchange: Exchange) -> Decimal:
+    age = exchange.header("Age")
+    return Decimal(age) if age.isdecimal() else Decimal(0)
 
 
 def _ages(directives: Iterable[str]) -> list[Decimal]:

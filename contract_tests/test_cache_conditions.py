@@ -19,6 +19,7 @@ from contract_tests.wire.messages import Credential, Exchange, Exchanges, kept_w
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')  # "v1" or W/"v1"
+UNSATISFIED = re.compile(r"bytes \*/\d+")
 CONTENT_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18}|\*)")
 FIRST_TEN_BYTES = b"bytes=0-9"
 BODY_FIELDS = ("Content-Type", "Content-Encoding", "Content-Language")
@@ -314,15 +315,22 @@ def test_if_range_is_respected(client: Gate, first_bytes: Exchange) -> Findings:
 
 
 @advisory(
-    "RFC 9110, section 14.3: Accept-Ranges; two parts of changing metrics do not form one body",
+    "RFC 9110, sections 14.3 and 14.4: Accept-Ranges, and Content-Range of a 416; two parts do not form one body",
     repeats=["cache/partial-response-is-206", "auth/valid-key-is-200"],
 )
 def test_parts_are_announced(ok_responses: Exchanges, journal: Exchanges) -> Findings:
-    """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
+    """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges.
+
+    One with status 416 to a request for bytes has Content-Range with the length, such as `bytes */1300`.
+    """
     partial = (each for each in journal if each.request.values("Range") or each.status == 206)
     for exchange in or_not_tested(partial, "no request is for a part"):
         if exchange.status == 206 and not _announce_parts(exchange, *ok_responses):
             yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
+        is_for_bytes = any(value.startswith(b"bytes=") for value in exchange.request.values("Range"))
+        if exchange.status == 416 and is_for_bytes and not UNSATISFIED.fullmatch(exchange.header("Content-Range")):
+            actual = exchange.header("Content-Range") or "no Content-Range"
+            yield Finding("the response does not state the length", exchange, expected="bytes */1300", actual=actual)
 
 
 @advisory("RFC 9110, section 14.3: a server that supports parts of the resource announces it by Accept-Ranges")
