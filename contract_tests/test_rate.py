@@ -36,8 +36,11 @@ RATE_FIELD = re.compile(r"(?i)(?:x-)?rate-?limit(?:-|$)")  # RateLimit, X-RateLi
 RESET_ROUNDING = 10  # seconds: a response may be some seconds old, and a full bucket is reset now
 EPOCH_DIGITS = 10  # of the seconds since 1970
 EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
+RESET = re.compile(rf"-\d{{1,15}}|\d{{1,15}}, ?\d{{1,15}}|{EPOCH.pattern}")  # also if it is negative, or stated twice
+WINDOWS = re.compile(r"(?i)x-ratelimit-remaining(-(?:second|minute|hour|day|month|year))?")
 YEAR_2020 = 1_577_836_800  # seconds since 1970
 NUMBER_OR_LIST = re.compile(r"(?i)\d[\d.]*(?:\s*[,;].*)?|unlimited")
+SIGNED = re.compile(r"-?\d{1,15}")
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
@@ -176,15 +179,20 @@ def _is_harmless(gate: Gate, request: Request, of_key: Exchanges) -> bool:
 
 
 @advisory(f"{ERRORS_GUIDE}: X-RateLimit-Limit and X-RateLimit-Remaining describe the bucket of the key")
-def test_200_fields_agree_with_the_body(ok_responses: Exchanges) -> Findings:
+def test_200_fields_agree_with_the_body(ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """X-RateLimit-Limit and X-RateLimit-Remaining of a 200 response SHOULD agree with `rate_limit` of its body.
 
     They may differ by one token. The limit is `rps` or `burst`. Two fields of a name agree with each other, and each is
     a number or a list. RateLimit-Remaining agrees with the body if RateLimit-Limit is the limit of the bucket.
+    X-RateLimit-Remaining of another response is not negative, and that of a window, such as
+    X-RateLimit-Remaining-Minute, is at most its limit.
     """
+    impossible = [finding for exchange in journal for finding in _impossible_remaining(exchange)]
+    yield from impossible
     names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "RateLimit-Remaining")
     with_fields = (each for each in ok_responses if each.is_complete_200 and any(map(each.values, names)))
-    for exchange in or_not_applicable(with_fields, f"no 200 response has {' or '.join(names)}"):
+    missing = f"no 200 response has {' or '.join(names)}"
+    for exchange in with_fields if impossible else or_not_applicable(with_fields, missing):
         metrics = UsageMetrics(exchange)
         stated = {"X-RateLimit-Limit": (metrics.rps, metrics.burst), "X-RateLimit-Remaining": (metrics.remaining,)}
         if exchange.header("RateLimit-Limit").strip() in map(str, stated["X-RateLimit-Limit"]):
@@ -199,6 +207,20 @@ def test_200_fields_agree_with_the_body(ok_responses: Exchanges) -> Findings:
             if known and NUMBER.fullmatch(text) and all(abs(Decimal(text) - value) > ROUNDING for value in known):
                 expected = " or ".join(map(str, dict.fromkeys(known)))
                 yield Finding(f"{name} differs from the body", exchange, expected=expected, actual=text)
+
+
+def _impossible_remaining(exchange: Exchange) -> Findings:
+    """Yield a finding for a number of remaining requests that is negative, or above the limit of its window."""
+    for name, value in exchange.fields:
+        window, text = WINDOWS.fullmatch(name), value.decode("latin-1").strip()
+        if not window or not SIGNED.fullmatch(text):
+            continue
+        limit = exchange.header(f"X-RateLimit-Limit{window[1]}").strip() if window[1] else ""
+        is_unlimited = exchange.header("X-RateLimit-Limit").startswith("-")
+        if int(text) < 0 and exchange.status != 200 and not is_unlimited:
+            yield Finding(f"{name} is negative", exchange, expected="at least 0", actual=text)
+        elif NUMBER.fullmatch(limit) and int(text) > Decimal(limit):
+            yield Finding(f"{name} is above the limit", exchange, expected=f"at most {limit}", actual=text)
 
 
 @advisory(
@@ -242,12 +264,18 @@ def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: Exchanges)
 def test_reset_is_not_in_the_past(journal: Exchanges) -> Findings:
     """X-RateLimit-Reset and RateLimit-Reset SHOULD NOT be a time from 2020 to ten seconds before `Date`.
 
-    A smaller number may be a duration. RateLimit-Reset is one, and SHOULD NOT be a time since 1970.
+    A smaller number may be a duration, and is not negative. RateLimit-Reset is one, and SHOULD NOT be a time since
+    1970. Neither is stated twice with different values.
     """
     names = ("X-RateLimit-Reset", "RateLimit-Reset")
-    stated = [(each, name) for each in journal for name in names if EPOCH.fullmatch(each.header(name))]
+    stated = [(each, name) for each in journal for name in names if RESET.fullmatch(each.header(name))]
     for exchange, name in or_not_applicable(stated, f"no response has {' or '.join(names)} as a date"):
         text = exchange.header(name)
+        if not EPOCH.fullmatch(text):
+            problem = "is negative" if text.startswith("-") else "is stated twice"
+            if len(set(exchange.values(name))) > 1 or text.startswith("-"):
+                yield Finding(f"{name} {problem}", exchange, actual=text)
+            continue
         seconds = int(text[:EPOCH_DIGITS])  # a longer one is in milliseconds
         if name == "RateLimit-Reset":
             yield Finding(f"{name} is a time since 1970", exchange, expected="a number of seconds", actual=text)
@@ -293,12 +321,17 @@ def test_429_is_complete(gate: Gate, journal: Exchanges) -> Findings:
 def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: Exchanges) -> Findings:
     """Retry-After SHOULD be at most a second longer than an empty bucket of the key takes until it is full.
 
-    Fractions of a second are rounded up. A 429 while tokens remain may be that of another limit.
+    Fractions of a second are rounded up. A 429 while tokens remain may be that of another limit. A member
+    `retry_after` of the body is the same time, in seconds or milliseconds.
     """
     usual = [UsageMetrics(exchange) for exchange in journal if gate.is_ok(exchange)]
     buckets = {metrics.key: (burst, rps) for metrics, burst, rps in with_members(usual, "burst", "rps")}
     of_other_limits = _of_other_limits(gate, journal)
     for exchange in _throttled(gate, journal):
+        if other := _other_wait(exchange):
+            expected = exchange.header("Retry-After")
+            yield Finding("retry_after of the body is another time", exchange, expected=expected, actual=other)
+            return
         burst, rps = buckets.get(exchange.request.credential, (Decimal(0), Decimal(0)))
         rounded = Decimal(math.ceil(stated_wait(exchange))) - 2
         # Not burst / rps, which may be too large for a number.
@@ -306,6 +339,15 @@ def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: Exchanges)
             expected, actual = f"at most {math.ceil(burst / rps) + 1} s", exchange.header("Retry-After")
             yield Finding("Retry-After is longer than a refill", exchange, expected=expected, actual=actual)
             return
+
+
+def _other_wait(throttled: Exchange) -> str:
+    """Return `retry_after` of the body where it differs from Retry-After by more than a second; or else nothing."""
+    body = {} if throttled.abridged else throttled.object
+    stated, text = body.get("retry_after", body.get("retryAfter")), throttled.header("Retry-After").strip()
+    if not isinstance(stated, int | float) or isinstance(stated, bool) or not NUMBER.fullmatch(text):
+        return ""
+    return str(stated) if all(abs(each - float(text)) > 1 for each in (stated, stated / 1000)) else ""
 
 
 def _of_other_limits(gate: Gate, journal: Exchanges) -> Exchanges:
