@@ -11,7 +11,7 @@ from contract_tests.support.disclosure import received_values
 from contract_tests.support.findings import Finding, Findings, field_finding, status_finding
 from contract_tests.support.gate import OTHER_ORIGIN, OTHER_ROUTES, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import REDIRECTS, SUCCESSES, Exchange, Exchanges, Request, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, REDIRECTS, SUCCESSES, Exchange, Exchanges, Request, kept_whole
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
@@ -23,8 +23,17 @@ HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded
 
 @advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
 def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: Exchanges) -> Findings:
-    """A 2xx or 3xx response SHOULD NOT contain a host that only X-Forwarded-Host or the like names in the request."""
+    """A 2xx or 3xx response SHOULD NOT contain a host that only X-Forwarded-Host or the like names in the request.
+
+    Nor does `Link` or `Location` of a response with status 401 or 403.
+    """
     forwarded = (each for each in journal if each.status in SERVED and _forwarded_hosts(each.request))
+    refused = (each for each in journal if each.status in AUTH_ERRORS)
+    for exchange in refused:
+        links = f"{exchange.header('Link')} {exchange.header('Location')}".lower().encode("latin-1")
+        for host, name in _forwarded_hosts(exchange.request).items():
+            if host in links and host != gate.settings.target.host.encode():
+                yield Finding(f"the error leads to the host in {name} of the request", exchange, actual=host)
     for exchange in kept_whole(or_not_applicable(forwarded, "no request with X-Forwarded-Host or the like was served")):
         received = received_values(exchange).lower()
         for host, name in _forwarded_hosts(exchange.request).items():
