@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterator
 
 from contract_tests.support.findings import Finding, Findings, field_finding
@@ -13,33 +12,57 @@ from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.http_lint import SINGLE, complaints
-from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange, Exchanges, kept_whole, with_field
-from contract_tests.wire.not_tested import or_not_applicable
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    IDENTIFIER_FIELDS,
+    REDIRECTS,
+    Exchange,
+    Exchanges,
+    kept_whole,
+    with_field,
+)
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable
 
+READ_STATUSES = {200, 204, *REDIRECTS, *AUTH_ERRORS, 404, 405, 406, 415, 416, 429}  # others may be those of a proxy
 LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
+USUAL_TARGET = re.compile(rb"/[\w/.-]*")
+TRACE_FIELDS = {"x-trace-id", "x-b3-traceid", "x-amzn-requestid"}
+OF_TRACES = re.compile(rb"(?i)trace|b3")
 USUAL_NAME = re.compile(r"[a-z0-9.-]+")
-SAME_SITE = {"strict", "lax", "none"}
 PLAIN_VALUE = re.compile(rb"[ -~]*")
-# RFC 6265, section 4.1.1: printable ASCII without space, comma, semicolon, backslash and inner quotation marks.
-COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
+PROTECTIVE_FIELDS = ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Strict-Transport-Security")
 OBSOLETE_FIELDS = {  # and the values that do harm
     "X-XSS-Protection": "[^ 0,]", "Expect-CT": ".", "Public-Key-Pins": ".", "P3P": ".",
-    "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": "(?i)allow-from",
+    "Warning": r"^(?:11[0-3]|214)\b", "X-Frame-Options": r"(?i)\b(?:allow-from|allowall|none)\b",
+    "Public-Key-Pins-Report-Only": ".", "Feature-Policy": ".", "X-WebKit-CSP": ".", "X-Content-Security-Policy": ".",
+    "Cross-Origin-Resource-Policy": "(?i)^(?!same-|cross-origin).", "Access-Control-Allow-Credentials": "True|TRUE",
+}  # fmt: skip
+SUCCESSORS = {  # beside one of them, a field is for old browsers
+    "Feature-Policy": "Permissions-Policy", "X-WebKit-CSP": "Content-Security-Policy",
+    "X-Content-Security-Policy": "Content-Security-Policy", "X-Frame-Options": "Content-Security-Policy",
+}  # fmt: skip
+REFERRER_POLICIES = {
+    "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin", "strict-origin", "origin-when-cross-origin",
+    "strict-origin-when-cross-origin", "unsafe-url",
 }  # fmt: skip
 POLICY = "Content-Security-Policy"
 SCRIPT_DIRECTIVES, ANY_SCRIPT = {"default-src", "script-src"}, {"*", "'unsafe-eval'"}
 WITH_SOURCES = re.compile(r"[a-z]+-src(?:-[a-z]+)?|frame-ancestors|base-uri|form-action")
 UNQUOTED = re.compile(r"none|self|unsafe-[\w-]+")
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
-COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
 # Such as sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=: (id-sha-256 is that of the decoded body).
 DIGEST = re.compile(r"(?i)(?<![\w-])(sha-256|sha-512|md5)=:?([\w+/]+=*)")
 PLACEHOLDER = re.compile(
-    rb"^(?:undefined|None|NaN(?:ms|s|%)?|Invalid Date|\[object Object\]|<nil>|\(null\)|%!\w\(.*\))$"
-    rb"|\$\{\w{0,99}\}|\{\{[^{}]*\}\}"
+    rb"^(?:undefined|None|null|NaN(?:ms|s|%)?|Invalid Date|\[object Object\]|<nil>|<no value>|\(null\)|%!\w\(.*\)"
+    rb"|\$[a-z]+_[a-z_]{1,99}|__[A-Z_]{1,99}__)$"
+    rb"|[$#]\{\w{0,99}\}|\{\{[^{}]*\}\}|%\{[\w-]{1,99}\}[a-z]|%REQ\([\w:?-]{1,99}\)%|%\(\w{1,99}\)s"
 )
 URI_TEMPLATES = {"link", "link-template"}
-WITH_NONE = {"accept-ranges", "x-robots-tag", "x-permitted-cross-domain-policies"}  # "none" is one of their values
+ORDINARY = {  # the fields that have such a value
+    b"None": {"accept-ranges", "x-robots-tag", "x-permitted-cross-domain-policies"},
+    b"null": {"access-control-allow-origin", "timing-allow-origin"},
+}
+NEVER_EMPTY = {"retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
 @advisory("RFC 9110, section 5.5: a field value is that of its field; a field without a value is left out")
@@ -51,7 +74,9 @@ def test_field_values_are_not_placeholders(journal: Exchanges) -> Findings:
     for exchange in journal:
         for name, value in exchange.fields:
             part = PLACEHOLDER.search(value) if name.lower() not in URI_TEMPLATES else None
-            is_of_field = name.lower() in WITH_NONE and value == b"None"
+            is_of_field = name.lower() in ORDINARY.get(value, ())
+            if name.lower() in NEVER_EMPTY and not value.strip():
+                yield Finding(f"{name} has no value", exchange)
             if part and not is_of_field and part[0] not in request_bytes(exchange.request):
                 yield Finding(f"the value of {name} is a placeholder", exchange, actual=value)
 
@@ -96,20 +121,26 @@ def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def test_fields_are_not_obsolete(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`.
 
-    Nor SHOULD it have `X-Frame-Options` with `ALLOW-FROM`, or `Warning` with the code of a cache: 110 to 113, or 214.
+    Nor SHOULD it have `Warning` with the code of a cache (110 to 113, or 214), `Public-Key-Pins-Report-Only`,
+    `ALLOW-FROM`, `ALLOWALL` or `NONE` in `X-Frame-Options`, an unknown `Cross-Origin-Resource-Policy`, or `True` in
+    `Access-Control-Allow-Credentials`. `Feature-Policy`, `X-WebKit-CSP` and `X-Content-Security-Policy` are accepted
+    beside the field that replaces them, and `X-Frame-Options` beside `Content-Security-Policy`.
     """
     for exchange in journal:
         for name, values in OBSOLETE_FIELDS.items():
-            if re.search(values, exchange.header(name)):
-                yield field_finding(exchange, name, f"{name} is obsolete")
+            if re.search(values, exchange.header(name)) and not exchange.values(SUCCESSORS.get(name, "")):
+                yield field_finding(exchange, name, f"browsers ignore {name} with this value, or it does harm")
 
 
 @advisory("OWASP HTTP Headers Cheat Sheet, Referrer-Policy: URLs of a page do not go to other sites")
 def test_referrer_policy_protects_urls(baseline_responses: Exchanges) -> Findings:
-    """`Referrer-Policy` SHOULD NOT be `unsafe-url`."""
+    """`Referrer-Policy` SHOULD have a value that browsers know, and SHOULD NOT be `unsafe-url`."""
     for exchange in with_field(baseline_responses, "Referrer-Policy"):
-        if exchange.header("Referrer-Policy").lower().rpartition(",")[2].strip() == "unsafe-url":
+        policies = [policy.lower() for policy in exchange.items("Referrer-Policy")]
+        if policies[-1:] == ["unsafe-url"]:
             yield field_finding(exchange, "Referrer-Policy", "browsers send the whole URL to other sites")
+        elif policies and REFERRER_POLICIES.isdisjoint(policies):
+            yield field_finding(exchange, "Referrer-Policy", "browsers do not know the policy", "no-referrer")
 
 
 @advisory(
@@ -158,12 +189,13 @@ def test_trailer_fields_are_announced(journal: Exchanges) -> Findings:
 def test_request_identifiers_differ(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have two different X-Request-Id, X-Correlation-Id or Request-Id, or that of another one.
 
-    A response to a request with such a field is accepted.
+    The same is true of X-Trace-Id, X-B3-TraceId and x-amzn-RequestId, unless the request has a field about traces. A
+    response to a request with such an identifier is accepted.
     """
     first_with: dict[tuple[str, bytes], Exchange] = {}
     own = (each for each in journal if not any(map(each.request.values, IDENTIFIER_FIELDS)))
     fields = ((exchange, *field) for exchange in own for field in exchange.fields)
-    identifiers = (each for each in fields if each[1].lower() in IDENTIFIER_FIELDS)
+    identifiers = (each for each in fields if each[1].lower() in _identifier_fields(each[0]))
     for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):
         if len(several := set(exchange.values(name))) > 1:
             yield Finding(f"a response has two different {name} fields", exchange, actual=" and ".join(sorted(several)))
@@ -174,58 +206,30 @@ def test_request_identifiers_differ(journal: Exchanges) -> Findings:
             return
 
 
+def _identifier_fields(exchange: Exchange) -> frozenset[str]:
+    is_traced = any(OF_TRACES.search(name) for name, _ in exchange.request.fields)
+    return IDENTIFIER_FIELDS if is_traced else IDENTIFIER_FIELDS | TRACE_FIELDS
+
+
 @advisory(
-    "RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP; "
-    "OWASP Session Management Cheat Sheet: SameSite keeps it from requests of other sites"
+    "OWASP REST Security Cheat Sheet, security headers: they are for all responses; some proxies add them only to "
+    "successful ones",
+    repeats=["http/media-type-is-not-guessed"],
 )
-def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
-    """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
+def test_errors_have_the_protective_fields(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
+    """A response with status 401, 403, 404, 405 or 429, and a body, SHOULD have the protective fields of 200 responses.
 
-    `Secure` is also needed beside `SameSite=None`. A cookie without a value is one that the response deletes.
-    `SameSite` has a known value. `Domain` is the host of the deployment, or a domain that contains it. A cookie whose
-    name begins with `__Host-` has no `Domain`.
+    These are X-Content-Type-Options, X-Frame-Options, Referrer-Policy and Strict-Transport-Security, if each 200
+    response has them.
     """
-    host = gate.settings.target.host.lower()
-    usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
-    cookies = ((each, *cookie) for each in with_field(journal, "Set-Cookie") for cookie in _cookies(each))
-    for exchange, name, value, attributes in cookies:
-        is_deleted = not value.strip('"')
-        domain, same_site = attributes.get("domain", "").removeprefix("."), attributes.get("samesite")
-        if domain and name.lower().startswith("__host-"):
-            yield Finding("a cookie for one host has a Domain", exchange, actual=f"{name}, Domain={domain}")
-        elif domain and not is_deleted and not f".{host}".endswith(f".{domain}"):
-            yield Finding("a cookie is for another host", exchange, expected=host, actual=domain)
-        stated = attributes.keys() - (set() if same_site in SAME_SITE else {"samesite"})
-        missing = (usual | {"secure"} if same_site == "none" else usual) - stated
-        if missing and not is_deleted:
-            yield Finding(f"a cookie lacks {' and '.join(sorted(missing))}", exchange, actual=name)
-
-
-def _cookies(exchange: Exchange) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield the cookies that a response sets: name, value, and attributes, the latter in lower case."""
-    for line in exchange.values("Set-Cookie"):
-        (name, value), *attributes = (part.strip().partition("=")[::2] for part in line.split(";"))
-        yield name, value, {key.lower(): text.strip('" ').lower() for key, text in attributes}
-
-
-@advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
-def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
-    """A response SHOULD set each cookie once, with a value without commas, spaces and inner quotation marks.
-
-    `Expires` is an HTTP date, in which hyphens are accepted.
-    """
-    for exchange in with_field(journal, "Set-Cookie"):
-        cookies = list(_cookies(exchange))
-        names = Counter(name for name, _, _ in cookies)
-        for name, value, _ in cookies:
-            if not COOKIE_VALUE.fullmatch(value):
-                yield Finding("the value of a cookie is malformed", exchange, actual=name)
-            if names[name] > 1:
-                yield Finding("a cookie is set twice", exchange, actual=name)
-                break
-        for date in re.findall(r"(?i); *expires=([^;\n]*)", "\n".join(exchange.values("Set-Cookie"))):
-            if not COOKIE_DATE.fullmatch(date.strip()):
-                yield Finding("a cookie does not expire at a date", exchange, actual=date)
+    names = [name for name in PROTECTIVE_FIELDS if all(each.values(name) for each in ok_responses)]
+    if not names:
+        raise NotApplicable("the 200 responses have none of the protective fields")
+    for exchange in journal:
+        missing = [name for name in names if not exchange.values(name)]
+        if exchange.size and missing and gate.is_usual_error(exchange):
+            yield Finding(f"the error lacks {' and '.join(missing)}", exchange, related=(ok_responses[0],))
+            return
 
 
 @advisory("RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 has neither Content-Length nor Transfer-Encoding")
@@ -309,6 +313,28 @@ def test_headers_are_well_formed(baseline_responses: Exchanges) -> Findings:
     heads = {(exchange.status, *map(_without_plain_value, exchange.fields)): exchange for exchange in answered}
     for exchange in heads.values():
         yield from (Finding(complaint, exchange) for complaint in complaints(exchange))
+
+
+@advisory(
+    "RFC 9110, 9111 and 9112, as httplint reads them",
+    repeats=["http/headers-are-well-formed", "http/other-responses-are-complete", "rate/429-is-complete"],
+    reads=["framing"],
+)
+def test_other_headers_are_well_formed(gate: Gate, baseline_responses: Exchanges, journal: Exchanges) -> Findings:
+    """The first response with each status to each method SHOULD have well-formed header fields, too.
+
+    So do the overview and the health check. Statuses that a proxy sends itself, such as 400 and 431, are not judged.
+    """
+    usual = (each for each in journal if USUAL_TARGET.fullmatch(each.request.target) and each.ending == "complete")
+    others = [each for each in usual if each.status in READ_STATUSES]
+    heads = {(each.status, each.request.method, _public_route(gate, each)): each for each in reversed(others)}
+    known = {(each.status, each.request.method, b"") for each in baseline_responses}
+    for exchange in (each for kind, each in heads.items() if kind not in known):
+        yield from (Finding(complaint, exchange) for complaint in complaints(exchange))
+
+
+def _public_route(gate: Gate, exchange: Exchange) -> bytes:
+    return exchange.request.target if gate.is_public(exchange.request) else b""
 
 
 def _without_plain_value(field: tuple[str, bytes]) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ import re
 import time
 
 from contract_tests.wire.dates import timestamp
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 
 DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
 SINGLE = (*DATES, "Content-Location", "Content-Range", "Content-Type", "ETag", "Location", "Retry-After")
@@ -16,6 +16,7 @@ IGNORED = {
     *("AGE_NOT_INT", "AGE_NEGATIVE", "LM_FUTURE"),  # rules of their own check these
 }
 STRUCTURED_DATE = re.compile(r"@(\d{1,12})")  # seconds since 1970 (RFC 9651, section 3.3.7)
+LINK_RELATION = re.compile(r"(?i);\s?rel\b|;\s?rev\b")
 WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 
 
@@ -35,9 +36,19 @@ def complaints(exchange: Exchange) -> list[str]:
     linter.finish_content(exchange.ending == "complete")
     notes = [(type(note).__name__, note) for note in linter.notes]
     bad = [(kind, note) for kind, note in notes if note.level == levels.BAD or kind in WARNINGS]
-    known = IGNORED | {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
+    of_options = {"CORS_PREFLIGHT_ONLY"} if exchange.request.method == "OPTIONS" else set()
+    known = IGNORED | of_options | {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
     noted = [f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(known)]
-    return [*noted, *_complaints_about_sunset(exchange)]
+    return [*noted, *_complaints_about_sunset(exchange), *_complaints_about_links(exchange)]
+
+
+def _complaints_about_links(exchange: Exchange) -> list[str]:
+    """Return what is wrong with Link, which names a target and a relation (RFC 8288), and Location of a refusal."""
+    links = exchange.values("Link")
+    malformed = [link for link in links if not (link.strip().startswith("<") and LINK_RELATION.search(link))]
+    is_refusal = exchange.status in AUTH_ERRORS and exchange.values("Location")
+    wrong = {"Link has no target in angle brackets, or no rel": malformed, "Location is for redirects": is_refusal}
+    return [complaint for complaint, is_wrong in wrong.items() if is_wrong]
 
 
 def _complaints_about_sunset(exchange: Exchange) -> list[str]:

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from contract_tests.wire.http_lint import complaints
+from contract_tests.wire.messages import Exchange, Request
 from tests.support.har import GOOD, KEY, Judged, entry
-from tests.support.practice import ORIGIN, OTHER, allowing, error, refusing, validated, with_members
+from tests.support.practice import DATE, ORIGIN, OTHER, allowing, error, refusing, validated, with_members
+
+THROTTLED = {"retry-after": "2", "x-ratelimit-limit": "10", "x-ratelimit-remaining": "0"}
 
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
@@ -171,6 +175,155 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "robustness/redirects-have-a-location",
         [entry(GOOD, at=1, received={"link": '</a>; rel="next", <http://api.example/docs>; rel="help"'})],
     ),
+    "a hit at Cloudflare": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "cf-cache-status": "HIT"})],
+    ),
+    "a hit in Cache-Status": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "private", "cache-status": "edge; hit; ttl=30"})],
+    ),
+    "an age of a private response": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "private, max-age=0", "age": "7"})],
+    ),
+    "limits that a page cannot read": (
+        "http/limits-are-readable-by-pages",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={"access-control-allow-origin": "*", "x-ratelimit-remaining": "9", "x-ratelimit-limit": "10"},
+            )
+        ],
+    ),
+    "limits that a page with credentials cannot read": (
+        "http/limits-are-readable-by-pages",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={
+                    "access-control-allow-origin": ORIGIN,
+                    "access-control-allow-credentials": "true",
+                    "access-control-expose-headers": "*",
+                    "x-ratelimit-limit": "10",
+                },
+            )
+        ],
+    ),
+    "frames of all sites": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"x-frame-options": "ALLOWALL"})],
+    ),
+    "a policy for resources that does not exist": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"cross-origin-resource-policy": "none"})],
+    ),
+    "an old name of a policy": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"feature-policy": "camera 'none'"})],
+    ),
+    "True of Python": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"access-control-allow-credentials": "True"})],
+    ),
+    "a policy for referrers that does not exist": (
+        "http/referrer-policy-protects-urls",
+        [entry(GOOD, at=1, received={"referrer-policy": "none"})],
+    ),
+    "two lifetimes": (
+        "cache/cache-directives-agree",
+        [entry(GOOD, at=1, received={"cache-control": "private, max-age=0, max-age=60"})],
+    ),
+    "a misspelt directive": (
+        "cache/cache-directives-agree",
+        [entry(GOOD, at=1, received={"cache-control": "nostore, must-revalidate"})],
+    ),
+    "a date of expiry beside no-store": (
+        "cache/cache-directives-agree",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={"cache-control": "no-store", "date": DATE, "expires": "Sun, 14 Feb 2027 08:00:00 GMT"},
+            )
+        ],
+    ),
+    "a day of stale responses": (
+        "cache/metrics-have-no-lifetime",
+        [entry(GOOD, at=1, received={"cache-control": "private, max-age=0, stale-while-revalidate=86400"})],
+    ),
+    "an error for a year": (
+        "cache/errors-are-not-stored",
+        [entry('{"detail": "no"}', 405, method="POST", at=1, received={"cache-control": "max-age=31536000"})],
+    ),
+    "an error of one request for all": (
+        "cache/errors-are-not-stored",
+        [entry('{"detail": "no"}', 400, at=1, received={"cache-control": "max-age=60"})],
+    ),
+    "a variable of nginx": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"x-request-id": "$request_id"})],
+    ),
+    "a variable of Apache": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"x-request-id": "%{UNIQUE_ID}e"})],
+    ),
+    "a variable of Envoy": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"x-path": "%REQ(:PATH)%"})],
+    ),
+    "null of JavaScript": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"x-region": "null"})],
+    ),
+    "a limit without a value": (
+        "http/field-values-are-not-placeholders",
+        [entry(GOOD, at=1, received={"x-ratelimit-reset": ""})],
+    ),
+    "traces of zeros": (
+        "http/request-identifiers-differ",
+        [entry(GOOD, at=at, received={"x-trace-id": "0" * 32}) for at in (1, 2)],
+    ),
+    "a lifetime with a unit": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; Max-Age=1h"})],
+    ),
+    "a cookie without a name": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "=b; Path=/"})],
+    ),
+    "a session of each request": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=at, received={"set-cookie": f"PHPSESSID={at}f3a; Path=/"}) for at in (1, 2)],
+    ),
+    "a reset before now": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, at=1, received={"x-ratelimit-reset": "-3"})],
+    ),
+    "two resets": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, at=1, received={"X-RateLimit-Reset": "1", "x-ratelimit-reset": "60"})],
+    ),
+    "less than nothing": (
+        "rate/200-fields-agree-with-the-body",
+        [entry('{"detail": "no key"}', 401, key="", at=1, received={"x-ratelimit-remaining": "-1"})],
+    ),
+    "more than the limit of a window": (
+        "rate/200-fields-agree-with-the-body",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={"x-ratelimit-limit-second": "10", "x-ratelimit-remaining-second": "11"},
+            )
+        ],
+    ),
+    "another time in the body": (
+        "rate/retry-after-is-not-longer-than-a-refill",
+        [entry('{"detail": "slow down", "retry_after": 30}', 429, at=1, received=THROTTLED)],
+    ),
     "a cookie for a host with the same end": (
         "http/cookies-are-protected",
         [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; Secure; SameSite=Lax; Domain=pi.example"})],
@@ -305,3 +458,19 @@ def test_a_similar_defect_is_reported(name: str, judge_entries: Callable[..., Ju
 def test_the_message_of_an_exception_is_reported(message: str, judge_entries: Callable[..., Judged]) -> None:
     judged = judge_entries(entry(GOOD), error(401, message))
     assert judged["errors/errors-do-not-describe-an-exception"].outcome == "reported"
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "value", "is_reported"),
+    [
+        (404, "Link", "https://api.example/docs; rel=help", True),
+        (404, "Link", "<https://api.example/docs>", True),
+        (404, "Link", '<https://api.example/docs>; title="a"; rel="help", </b>; rel=next', False),
+        (404, "Link", "</style.css>;as=style;rel=preload", False),
+        (401, "Location", "/login", True),
+        (307, "Location", "/usage", False),
+    ],
+)
+def test_links_and_locations_are_read(status: int, name: str, value: str, *, is_reported: bool) -> None:
+    fields = ((name, value.encode()), ("Cache-Control", b"no-store"))
+    assert bool(complaints(Exchange(Request("GET", b"/usage", ()), status, fields=fields))) == is_reported

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from contract_tests import test_cache, test_http_fields
+from contract_tests import test_cache
+from contract_tests.wire.http_lint import complaints
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotApplicable
 from tests.support.har import GOOD, KEY, Judged, entry
@@ -388,6 +389,150 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [with_members(trial_expires_at="2020-01-01T00:00:00Z", credits=[{"expires_at": "2020-01-01T00:00:00Z"}])],
     ),
     "an application's code of a success": ("errors/errors-have-the-status-of-one", [with_members(code=450)]),
+    "a miss, and a hit for pass": (
+        "cache/no-store-is-respected",
+        [
+            entry(GOOD, at=at, received={"cache-control": control, **received})
+            for at, (control, received) in enumerate(
+                (
+                    ("no-store", {"cf-cache-status": "DYNAMIC", "x-cache-status": "MISS"}),
+                    ("no-store", {"cache-status": "edge; fwd=miss; stored=?0", "x-proxy-cache": "hit-for-pass"}),
+                    ("no-store", {"x-cache-status": "HIT", "x-accel-expires": "5"}),
+                    ("private", {"x-cache": "HIT", "age": "3", "vary": "X-API-Key"}),
+                    ('private="set-cookie"', {"x-cache": "HIT"}),
+                ),
+                1,
+            )
+        ],
+    ),
+    "limits that a page can read": (
+        "http/limits-are-readable-by-pages",
+        [
+            entry(
+                GOOD,
+                at=at,
+                received={
+                    "access-control-allow-origin": "*",
+                    "access-control-expose-headers": exposed,
+                    "x-ratelimit-limit": "10",
+                },
+            )
+            for at, exposed in enumerate(("*", "x-ratelimit-limit,Retry-After"), 1)
+        ],
+    ),
+    "policies of old and of new browsers": (
+        "http/fields-are-not-obsolete",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={
+                    "feature-policy": "camera 'none'",
+                    "permissions-policy": "camera=()",
+                    "content-security-policy": "frame-ancestors 'none'",
+                    "x-content-security-policy": "frame-ancestors 'none'",
+                    "x-frame-options": "SAMEORIGIN, SAMEORIGIN",
+                    "cross-origin-resource-policy": "same-site",
+                    "access-control-allow-credentials": "true",
+                },
+            )
+        ],
+    ),
+    "a new policy with a known one before it": (
+        "http/referrer-policy-protects-urls",
+        [entry(GOOD, at=1, received={"referrer-policy": "no-referrer, new-policy"})],
+    ),
+    "a lifetime for each kind of cache": (
+        "cache/cache-directives-agree",
+        [
+            entry(GOOD, at=1, received={"cache-control": "private, max-age=0, s-maxage=60, max-age=0"}),
+            entry(GOOD, at=2, received={"cache-control": "no-store", "date": DATE, "expires": DATE}),
+            entry(GOOD, at=3, received={"cache-control": "no-cache=max_age, proxy-revalidate"}),
+        ],
+    ),
+    "stale responses that are forbidden": (
+        "cache/metrics-have-no-lifetime",
+        [entry(GOOD, at=1, received={"cache-control": "private, no-cache, stale-if-error=86400"})],
+    ),
+    "an hour of an error": (
+        "cache/errors-are-not-stored",
+        [
+            entry('{"detail": "no"}', 405, method="POST", at=1, received={"cache-control": "max-age=3600"}),
+            entry('{"detail": "no"}', 406, at=2, received={"cache-control": "max-age=60", "vary": "Accept"}),
+            entry('{"detail": "no"}', 400, at=3, received={"cache-control": "no-store"}),
+        ],
+    ),
+    "values that look like placeholders": (
+        "http/field-values-are-not-placeholders",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={
+                    "access-control-allow-origin": "null",
+                    "x-price": "$5",
+                    "x-note": "$request",
+                    "x-share": "100%(d)",
+                    "vary": "",
+                    "set-cookie": "__Host-a=null; Path=/",
+                    "x-load": "7%{a",
+                },
+            )
+        ],
+    ),
+    "a trace of the client": (
+        "http/request-identifiers-differ",
+        [
+            entry(GOOD, at=at, sent={"traceparent": f"00-{1:032x}-{at:016x}-01"}, received={"x-trace-id": f"{1:032x}"})
+            for at in (1, 2)
+        ]
+        + [entry(GOOD, at=3, received={"x-request-id": "7"})],
+    ),
+    "lifetimes of cookies": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; Max-Age=-1\nb=; max-age=0; Path=/"})],
+    ),
+    "a session that lasts": (
+        "http/cookies-are-well-formed",
+        [
+            entry(GOOD, at=1, received={"set-cookie": "PHPSESSID=1f3a; Path=/"}),
+            entry(GOOD, at=2, received={"set-cookie": "PHPSESSID=1f3a; Path=/"}),
+            entry(GOOD, at=3, received={"set-cookie": "lb=7; Path=/"}),
+            entry(GOOD, at=4, sent={"cookie": "PHPSESSID=1f3a"}, received={"set-cookie": "PHPSESSID=9c2e; Path=/"}),
+        ],
+    ),
+    "resets of several windows": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, at=1, received={"X-RateLimit-Reset": "60", "x-ratelimit-reset": "60"})],
+    ),
+    "an unlimited key": (
+        "rate/200-fields-agree-with-the-body",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={
+                    "x-ratelimit-limit": "10",
+                    "x-ratelimit-limit-minute": "-1",
+                    "x-ratelimit-remaining-minute": "600",
+                    "x-ratelimit-remaining-second": "9",
+                    "x-ratelimit-limit-second": "9",
+                },
+            )
+        ],
+    ),
+    "the time in milliseconds": (
+        "rate/retry-after-is-not-longer-than-a-refill",
+        [
+            entry(
+                f'{{"detail": "slow down", "retry_after": {wait}}}',
+                429,
+                at=at,
+                received={"retry-after": "1", "x-ratelimit-limit": "10", "x-ratelimit-remaining": "0"},
+            )
+            for at, wait in enumerate(("0.4", "850", "true", "2"), 1)
+        ],
+    ),
     "an identifier that is repeated": (
         "http/request-identifiers-differ",
         [entry(GOOD, at=1, received={"X-Request-Id": "6f1c2e7a", "x-request-id": "6f1c2e7a"})],
@@ -502,4 +647,4 @@ def test_domains_of_a_deployment_for_development_are_not_reported(judge_entries:
 def test_pragma_is_not_reported() -> None:
     fields = (("Pragma", b"no-cache"), ("Cache-Control", b"no-store"))
     exchange = Exchange(Request("GET", b"/usage", ()), 200, fields=fields, ending="complete")
-    assert list(test_http_fields.test_headers_are_well_formed([exchange])) == []
+    assert complaints(exchange) == []
