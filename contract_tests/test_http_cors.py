@@ -38,7 +38,7 @@ def allowing(all_ok_responses: Exchanges) -> dict[bytes, Exchange]:
 def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
     """A response with status 401 or 403 SHOULD allow an origin that 200 responses allow, if each of them does so.
 
-    If each of them has `*`, also to requests without an origin, one with status 404, 405 or 429 has it as well.
+    If each of them has `*`, also to requests without an origin, one with status 405 or 429 has it as well.
     """
     usual = [each for each in journal if gate.is_ok(each)]
     if all(exchange.header("Access-Control-Allow-Origin") == "*" for exchange in usual):

@@ -214,10 +214,10 @@ def _identifier_fields(exchange: Exchange) -> frozenset[str]:
 @advisory(
     "OWASP REST Security Cheat Sheet, security headers: they are for all responses; some proxies add them only to "
     "successful ones",
-    repeats=["http/media-type-is-not-guessed"],
+    repeats=["http/media-type-is-not-guessed", "http/referrer-policy-protects-urls"],
 )
 def test_errors_have_the_protective_fields(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
-    """A response with status 401, 403, 404, 405 or 429, and a body, SHOULD have the protective fields of 200 responses.
+    """A response with status 401, 403, 405 or 429, and a body, SHOULD have the protective fields of 200 responses.
 
     These are X-Content-Type-Options, X-Frame-Options, Referrer-Policy and Strict-Transport-Security, if each 200
     response has them.
@@ -317,7 +317,14 @@ def test_headers_are_well_formed(baseline_responses: Exchanges) -> Findings:
 
 @advisory(
     "RFC 9110, 9111 and 9112, as httplint reads them",
-    repeats=["http/headers-are-well-formed", "http/other-responses-are-complete", "rate/429-is-complete"],
+    repeats=[
+        "http/cookies-are-protected",
+        "http/cookies-are-well-formed",
+        "http/headers-are-well-formed",
+        "http/other-responses-are-complete",
+        "rate/429-is-complete",
+        "robustness/redirects-have-a-location",
+    ],
     reads=["framing"],
 )
 def test_other_headers_are_well_formed(gate: Gate, baseline_responses: Exchanges, journal: Exchanges) -> Findings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -46,7 +45,6 @@ BROWSER = (
 )
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")  # name another method
 WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
-PLAIN_PATH = re.compile(rb"/[\w/]+")
 MARKER = b"<q17>"  # an element that no page has by chance
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
@@ -240,10 +238,8 @@ class Gate:
         return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
 
     def is_usual_error(self, exchange: Exchange) -> bool:
-        """Whether the response is a 401, 403, 404, 405 or 429 to a request without a part that a proxy rejects."""
+        """Whether the operation rejects a usual request by 401, 403, 405 or 429."""
         request = exchange.request
-        if exchange.status == 404:
-            return request.method == self.operation.method and bool(PLAIN_PATH.fullmatch(request.target))
         if exchange.status == 405:
             return request.method in WRITE_METHODS and request.target == self.path.encode() and not request.body
         if exchange.status == 429:
