@@ -121,10 +121,11 @@ def _digests(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def test_fields_are_not_obsolete(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`.
 
-    Nor SHOULD it have `Warning` with the code of a cache (110 to 113, or 214), `Public-Key-Pins-Report-Only`,
-    `ALLOW-FROM`, `ALLOWALL` or `NONE` in `X-Frame-Options`, an unknown `Cross-Origin-Resource-Policy`, or `True` in
-    `Access-Control-Allow-Credentials`. `Feature-Policy`, `X-WebKit-CSP` and `X-Content-Security-Policy` are accepted
-    beside the field that replaces them, and `X-Frame-Options` beside `Content-Security-Policy`.
+    Nor SHOULD it have `Public-Key-Pins-Report-Only`, or `Warning` with the code of a cache: 110 to 113, or 214. Values
+    without effect are `ALLOW-FROM`, `ALLOWALL` and `NONE` of `X-Frame-Options`, `True` of
+    `Access-Control-Allow-Credentials`, and unknown ones of `Cross-Origin-Resource-Policy`. `Feature-Policy`,
+    `X-WebKit-CSP` and `X-Content-Security-Policy` are accepted beside the field that replaces them, and
+    `X-Frame-Options` beside `Content-Security-Policy`.
     """
     for exchange in journal:
         for name, values in OBSOLETE_FIELDS.items():

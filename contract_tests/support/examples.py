@@ -16,7 +16,7 @@ PROFILES = ("contract", "thorough")  # the default first
 
 hypothesis_settings.register_profile(
     "contract",
-    max_examples=4,
+    max_examples=2,
     derandomize=True,
     database=None,
     deadline=None,
