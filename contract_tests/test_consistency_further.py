@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from contract_tests.metrics.members import WORD_BORDER, named_objects
+from contract_tests.metrics.members import in_snake_case, named_objects
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import USAGE, advisory
@@ -100,7 +100,7 @@ def _named_alike(place: str, figures: dict[str, Decimal], words: Iterable[str]) 
     groups: dict[str, list[str]] = {}
     for word in words:
         for name in figures:
-            parts = WORD_BORDER.sub("_", name).lower().split("_")
+            parts = in_snake_case(name).split("_")
             if word in parts:
                 rest = "_".join(part for part in parts if part != word)
                 groups.setdefault(rest, []).append(name)
@@ -127,7 +127,7 @@ def test_further_counts_are_not_negative(ok_responses: Exchanges) -> Findings:
     for exchange in kept_whole(each for each in ok_responses if each.is_complete_200):
         for place, members in named_objects(exchange.exact):
             for name, value in members.items():
-                path = WORD_BORDER.sub("_", f"{place}_{name}").lower()
+                path = in_snake_case(f"{place}_{name}")
                 is_count = COUNT.search(path.removeprefix(f"{place.lower()}_")) and not SIGNED.search(path)
                 if is_count and _is_number(value) and value < 0 and value != UNLIMITED:
                     yield Finding(f"{exchange.excerpt(name)} is negative", exchange, actual=str(value))

@@ -84,7 +84,7 @@ def is_no_value(place: str, members: dict[str, Any], name: str) -> bool:
 def is_figure_as_text(place: str, members: dict[str, Any], name: str) -> bool:
     """Whether a count, a size or the like is a text; an amount of money may be one."""
     is_data = place in MAPS_OF_TEXTS or "currency" in members or (place, name) == ("rate_limit", "remaining")
-    is_named = FIGURE.search(_in_snake_case(name)) and not (not place and name == "success_rate")
+    is_named = FIGURE.search(in_snake_case(name)) and not (not place and name == "success_rate")
     return bool(is_named and not is_data and NUMBER_AS_TEXT.fullmatch(members[name]))
 
 
@@ -106,25 +106,25 @@ def without_noise(number: Decimal) -> Decimal:
 
 def is_secret(name: str) -> bool:
     """Whether words of a member's name are those of a secret or of personal data."""
-    return SECRET.search(_in_snake_case(name)) is not None
+    return SECRET.search(in_snake_case(name)) is not None
 
 
 def is_time(name: str) -> bool:
     """Whether a member's name is that of a date or of a time."""
-    return TIME.search(_in_snake_case(name)) is not None
+    return TIME.search(in_snake_case(name)) is not None
 
 
 def is_time_of_expiry(name: str) -> bool:
     """Whether a member's name is that of the time at which a key or a period ends, such as `expires_at`."""
-    return EXPIRY.fullmatch(_in_snake_case(name)) is not None
+    return EXPIRY.fullmatch(in_snake_case(name)) is not None
 
 
 def is_past_time(name: str) -> bool:
     """Whether a member's name is that of the time at which something happened, such as `updated_at`."""
-    return PAST_TIME.search(_in_snake_case(name)) is not None
+    return PAST_TIME.search(in_snake_case(name)) is not None
 
 
-def _in_snake_case(name: str) -> str:
+def in_snake_case(name: str) -> str:
     """Return a name such as `updatedAt` or `updated-at` as `updated_at`."""
     return WORD_BORDER.sub("_", name).lower()
 
