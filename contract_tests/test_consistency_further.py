@@ -70,7 +70,8 @@ def _rates(place: str, figures: dict[str, Decimal]) -> Iterator[tuple[str, list[
     success, total = figures.get("success_rate", Decimal(0)), figures.get("total", Decimal(0))
     if place and success > HUNDRED:
         yield "success_rate exceeds 100", ["success_rate"]
-    if place == "top_domains" and figures.get("success", Decimal(0)) > figures.get("requests", Decimal("Infinity")):
+    is_row = place == "top_domains" and {"success", "requests"} <= figures.keys()
+    if is_row and figures["success"] > figures["requests"]:
         yield "success exceeds requests", ["success", "requests"]
     for name in {"failure_rate", "fail_rate", "error_rate"} & figures.keys() if success > 1 else ():
         rate, rest = figures[name], HUNDRED - success

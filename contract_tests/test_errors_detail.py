@@ -246,7 +246,10 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
             yield Finding("the body lists routes", exchange, actual=", ".join(sorted(routes)))
 
 
-@advisory("RFC 9110, section 15: the status code states the result of a request")
+@advisory(
+    "RFC 9110, section 15: the status code states the result of a request",
+    repeats=["auth/public-operation-needs-no-key"],
+)
 def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findings:
     """A response with a 2xx status SHOULD NOT have a body that is an error.
 

@@ -324,6 +324,7 @@ def test_headers_are_well_formed(baseline_responses: Exchanges) -> Findings:
         "http/headers-are-well-formed",
         "http/other-responses-are-complete",
         "rate/429-is-complete",
+        "rate/retry-after-is-well-formed",
         "robustness/redirects-have-a-location",
     ],
     reads=["framing"],

@@ -270,7 +270,8 @@ def with_etag(weak: str) -> Change:
 
 def with_ranges(message: RawMessage, received: Received) -> RawMessage:
     match = re.fullmatch(r"bytes=(\d+)-(\d+)", received.header("Range"))
-    if not is_ok(message, received) or not match or received.method != "GET" or message.has("Content-Encoding"):
+    is_whole = received.method != "GET" or received.header("If-Range") or message.has("Content-Encoding")
+    if not is_ok(message, received) or not match or is_whole:
         return message
     start, end, size = int(match[1]), min(int(match[2]), len(message.body) - 1), len(message.body)
     if start > end:
