@@ -134,6 +134,21 @@ def test_other_routes_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
             yield status_finding(exchange, "404")
 
 
+@advisory(
+    "RFC 9110, section 15.5.5: 404 states that a server has nothing at a path; a client takes another page for success"
+)
+def test_unknown_paths_do_not_lead_to_the_overview(gate: Gate, journal: Exchanges) -> Findings:
+    """A request at a route of another version or for management SHOULD NOT be redirected to the overview."""
+    targets = {gate.target_of(route).encode() for route in OTHER_ROUTES}
+    overview = {gate.settings.target.url, gate.settings.target.url + "/"}
+    requested = (each for each in journal if each.request.target in targets)
+    for exchange in or_not_tested(requested, "no request was sent to such a route"):
+        with suppress(ValueError):  # of an address in brackets that is not valid
+            location = urljoin(gate.settings.target.url, exchange.header("Location"))
+            if exchange.status in REDIRECTS and exchange.values("Location") and location in overview:
+                yield field_finding(exchange, "Location", "an unknown path leads to the overview", "404")
+
+
 def _is_page_of_an_unknown_path(gate: Gate, exchange: Exchange) -> bool:
     """Whether an unknown path has a 200 response, as that of an application of one page; JSON is not a page."""
     request = exchange.request

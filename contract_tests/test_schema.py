@@ -213,7 +213,7 @@ def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
 
     Such texts are `null`, `None`, `undefined`, `NaN`, `N/A` and `[object Object]`, and a time such as 0001-01-01, also
     as a number. So are JSON of an object or a list, an object as a program prints it, and an unfilled template. So is a
-    wrongly decoded text, and outside of a map of texts `true` and `false`. A count such as `requests_today` is not a
+    wrongly decoded text, and outside of a map of texts `true` or `False`. A count such as `requests_today` is not a
     text, and a name is neither empty nor `undefined`.
     """
     for exchange in kept_whole(_complete(ok_responses)):

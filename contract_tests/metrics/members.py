@@ -74,7 +74,7 @@ def is_no_value(place: str, members: dict[str, Any], name: str) -> bool:
         is_number = isinstance(value, int) and (is_never or (is_time(name) and value in NO_TIME_AS_NUMBER))
         return name in NO_NAMES or is_number
     is_map_of_texts = place and all(isinstance(each, str) for each in islice(members.values(), MOST_VALUES_OF_A_MAP))
-    is_truth_value = value in {"true", "false"} and not is_map_of_texts
+    is_truth_value = value in {"true", "false", "True", "False"} and not is_map_of_texts
     is_json = value.startswith(("{", "[")) and not parse(value.encode(errors="replace")).problem
     is_printed = value in PLACEHOLDERS or PRINTED.fullmatch(value) or (is_time(name) and NO_TIME.match(value))
     is_unfilled = UNFILLED.fullmatch(value) or (name != "domain" and ("\ufffd" in value or is_encoded_twice(value)))

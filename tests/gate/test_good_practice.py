@@ -93,6 +93,7 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [error(405, "^admin/$, ^keys/$, ^usage$ and ^healthz$ were tried")],
     ),
     "a truth value as a text": ("schema/texts-are-not-placeholders", [with_members(is_active="true")]),
+    "a truth value of Python": ("schema/texts-are-not-placeholders", [with_members(throttled="False")]),
     "a host in a private network": (
         "errors/responses-do-not-disclose-private-addresses",
         [with_members(node={"url": "http://usage-7.cluster.local/"})],
