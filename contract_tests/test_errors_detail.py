@@ -32,7 +32,7 @@ EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")  # such as Tenan
 KNOWN_EXCEPTION = re.compile(KNOWN_EXCEPTIONS)
 MESSAGE = re.compile(
     r"\bE(?:NOENT|CONNREFUSED|CONNRESET|ACCES|TIMEDOUT|AI_AGAIN)\b|\bgetaddrinfo E"  # Node
-    r"|Cannot read propert|\w\.\w+ is not a function$"
+    r"|Cannot read propert(?:y ['\"]|(?:y|ies) of (?:undefined|null)\b)|\w\.\w+ is not a function$"
     r"|'NoneType' object|\bobject has no attribute '|\bNo module named '|\binvalid literal for int\(\)"  # Python
     r"|\blist index out of range\b|\bmissing \d+ required positional argument|<[\w.]{1,100} object at 0x"
     r"|[Uu]ndefined (?:(?:array key|index|variable)\b|method [`'])|#<[A-Z][\w:]{0,99}:0x"  # PHP, Ruby
@@ -50,12 +50,13 @@ MESSAGE = re.compile(
 MEMBERS_OF_EXCEPTIONS = {"exception", "stack", "stacktrace", "stack_trace", "traceback", "env", "error_class", "sql"}
 NAMES_OF_ENVIRONMENTS = {"stack", "env"}
 UNFINISHED = re.compile(
-    r"(?<!-Key: )(?<!Bearer )(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)"  # {}, {{ name }}, ${name}
+    r"(?<!-Key: )(?<!Bearer )(?<!: Token )(?<!: ApiKey )(?<!\?key=)(?<!\?api_key=)"  # an example for the client
+    r"(?:(?<![/\w{$])\{\{?\s{0,9}\w{0,99}\s{0,9}\}|\$\{)"  # {}, {{ name }}, ${name}
     r"|(?<!\d)(?<!\d )%[sd]\b|%\(\w{1,99}\)[sd]|%!\w\("  # %s, but not 100 %d; %(name)s, and %!s(MISSING) of Go
     r"|&(?:#\d{2,5}|amp|quot|apos|lt|gt|nbsp);"  # &#39;
     r"|[\ufffd\0-\x08\x0b\x0c\x0e-\x1f]"  # a byte that could not be decoded, the colour of a terminal
     r"|^b['\"]|^\{.*\}$|^\[[\[{'\"].*\]$"  # b'no key', {'error': 'no key'}, ['no key']
-    r"|<nil>|\[object Object\]|(?<=: )(?:None|null|undefined|nil)$"  # "no key: None"
+    r"|<nil>|\[object Object\]|(?<=[^s]: )(?:None|null|undefined|nil)$"  # "no key: None", but not "scopes: None"
     r"|(?<!\bis )\bundefined$"  # "no key undefined", but not "the key is undefined"
     r"|^[a-z]\w*(?:\.[a-z]\w*)+$"  # errors.auth.missing_key
 )
@@ -70,6 +71,7 @@ STATUSES = range(100, 600)
 STATUS = re.compile(r"[1-5][0-9]{2}")
 PROBLEM = "application/problem+json"
 IDENTIFIERS = {"requestid", "correlationid", "traceid"}
+NO_ERROR = re.compile(r"(?i)|none|null|no|ok|[\d.]+ ?%?")  # none, or how many
 TEXT_MEMBERS = ("detail", "title", "message", "error")
 SUCCESS_MEMBERS = {"success": (True,), "ok": (True,), "error": (False,), "status": ("success", "ok")}
 STATUS_MEMBERS = {
@@ -214,7 +216,8 @@ def test_detail_fits_the_status(detailed: Exchanges) -> Findings:
         for name in TEXT_MEMBERS:
             text = exchange.object.get(name)
             phrase = text[:LONGEST_DETAIL].strip(" .!").lower() if isinstance(text, str) else ""
-            if (status := PHRASES.get(phrase, exchange.status)) != exchange.status:
+            is_code = name == "error" and text == phrase and phrase.isalpha()  # "locked", of a key
+            if not is_code and (status := PHRASES.get(phrase, exchange.status)) != exchange.status:
                 problem = f"the {name} is the reason phrase of {status}"
                 yield Finding(problem, exchange, pointer=f"/{name}", actual=phrase)
 
@@ -266,7 +269,8 @@ def test_errors_have_the_status_of_one(gate: Gate, journal: Exchanges) -> Findin
         has_failed |= body.get("revoked") is True
         inner = body.get("error")
         error = inner.get("message") if isinstance(inner, dict) and inner.get("code") not in (0, "0", 200) else inner
-        if has_failed or (error and isinstance(error, str)) or (is_elsewhere and body.keys() == {"detail"}):
+        is_error = isinstance(error, str) and not NO_ERROR.fullmatch(error)
+        if has_failed or is_error or (is_elsewhere and body.keys() == {"detail"}):
             problem = f"the status is {exchange.status}, and the body is that of an error"
             yield Finding(problem, exchange, actual=exchange.beginning)
 
@@ -301,18 +305,21 @@ def test_body_and_field_name_one_request(journal: Exchanges) -> Findings:
     """The body of an error SHOULD NOT have another identifier of the request than the header field.
 
     These are `request_id` or `correlation_id`, in any spelling, and X-Request-Id, Request-Id or X-Correlation-Id.
-    A response to a request with such a field is accepted. An identifier, also a `trace_id`, is not `undefined` or the
-    like.
+    A response to a request with such a field is accepted, and so is the value of another field, such as
+    X-Kong-Request-Id. An identifier, also a `trace_id`, is not `undefined` or the like.
     """
     errors = (each for each in journal if (each.status or 0) >= 400 and each.is_json and not each.abridged)
     own = (each for each in errors if not any(map(each.request.values, IDENTIFIER_FIELDS)))
     for exchange in own:
         stated = {_identifier(name): exchange.header(name) for name in IDENTIFIER_FIELDS if exchange.values(name)}
+        others = {_identifier(value.decode("latin-1")) for _, value in exchange.fields}
         members = ((name, value) for each in objects(exchange.json.value) for name, value in each.items())
         for name, value in members:
             expected = stated.get(_identifier(name), value)
             is_no_identifier = _identifier(name) in IDENTIFIERS and value in [*PLACEHOLDERS]
-            if isinstance(value, str) and (value != expected or is_no_identifier):
+            if isinstance(value, str) and (
+                is_no_identifier or {value, _identifier(value)}.isdisjoint({expected, *others})
+            ):
                 problem = f"the member {name} is not the identifier of the header field"
                 yield Finding(problem, exchange, expected=str(expected), actual=value)
                 return
@@ -328,7 +335,7 @@ def test_errors_name_the_requested_path(detailed: Exchanges) -> Findings:
         path = exchange.request.target.partition(b"?")[0].decode("latin-1")
         for name in ("path", "instance"):
             stated = exchange.object.get(name)
-            is_a_path = isinstance(stated, str) and re.fullmatch(r"/[\w.-][\w./-]*", stated)
+            is_a_path = isinstance(stated, str) and re.fullmatch(r"/(?!errors?/|problems?/)[\w.-][\w./-]*", stated)
             if is_a_path and re.fullmatch(r"/\w[\w/-]*", path) and str(stated).removesuffix(path) not in {"", stated}:
                 yield Finding(f"the member {name} is an internal path", exchange, expected=path, actual=str(stated))
 

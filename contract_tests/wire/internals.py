@@ -30,10 +30,11 @@ INTERNALS = re.compile(
     rb"|\bTable '[\w-]{1,100}\.[\w.-]{1,100}' doesn't exist|\bUnknown column '[^'\n]{1,200}' in '"
     rb"|\bAccess denied for user '[^'\n]{0,200}'@|\bWRONGTYPE Operation"
     rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
-    # An address with a password: redis://default:secret@
-    rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
-    # A file on Windows: D:\\app\\usage.config. The home of a user may be that of the client, in instructions.
-    rb"|\b[A-Z]:(?!\\{1,2}(?:Users|path)\\)(?:\\{1,2}[\w .()-]{1,60}){1,12}"
+    # An address with a password: redis://default:secret@, but not redis://user:password@ or redis://<user>:<password>@
+    rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:(?![<{\[$]|pass(?:word)?@)[^\s/@]{1,200}@"
+    # A file on Windows: D:\\app\\usage.config, but not "A:\u00a0usage.json" in JSON. The home of a user may be that of
+    # the client, in instructions.
+    rb"|\b[A-Z]:(?!\\{1,2}(?:Users|path)\\|\\u[0-9A-Fa-f]{4})(?:\\{1,2}[\w .()-]{1,60}){1,12}"
     rb"\.(?:cs|vb|aspx?|config|json|xml|dll|exe|py|js|php|log|ini)\b"
     # A file in the folders of a server, and not in those of a web site: /var/lib/usage/keys.db
     rb"|(?<![\w./:-])/(?:etc|srv|var/(?:www|lib|log|task)|usr/(?:local|lib|share|src)|home/\w{1,60}|opt/\w{1,60})"
@@ -56,11 +57,12 @@ def internals(body: bytes) -> re.Match[bytes] | None:
 
 
 # Exceptions of common languages and libraries, and any with the name of its package; InvalidKeyError may be a code.
+# The URL of a type of problem may end with such a name.
 KNOWN_EXCEPTIONS = (
-    r"\b(?:(?:Key|Value|Type|Attribute|Index|Name|Reference|Runtime|ZeroDivision|Operational|Programming|NoMethod"
+    r"(?<![/#])\b(?:(?:Key|Value|Type|Attribute|Index|Name|Reference|Runtime|ZeroDivision|Operational|Programming|NoMethod"
     r"|UnboundLocal|ModuleNotFound|UnicodeDecode|JSONDecode|JsonWebToken|MongoServer)Error"
     r"|(?:NullPointer|NullReference|IllegalArgument|IllegalState|ArgumentNull|Runtime|ClassCast|PDO)Exception)\b"
-    r"|\b(?:[a-z]\w{0,60}\.){2,8}[A-Z]\w{1,60}(?:Error|Exception)\b"
+    r"|(?<![/#.-])\b(?:[a-z]\w{0,60}\.){2,8}[A-Z]\w{1,60}(?:Error|Exception)\b"
 )
 # In a header field, where prose is rare: any SQL statement, and any absolute path of a source file.
 FIELD_INTERNALS = re.compile(
@@ -142,7 +144,7 @@ ADDRESS = re.compile(
     rb"|internal-[\w-]{1,80}\.[\w-]{1,30}\.elb\.amazonaws\.com"
     rb"|(?<=//)(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:svc|corp|lan|intranet)"
     # A host of one word is known to its own network only; some words stand for the host of the reader.
-    rb"|(?:(?<=http://)|(?<=https://))(?!(?:your|my)|(?:api|docs|domain|example|foo|host|hostname|proxy|server|site)\b)"
+    rb"|(?:(?<=http://)|(?<=https://))(?!(?:your|my|base[-_]?url)|(?:api|docs|domain|errors?|example|foo|host|hostname|problems?|proxy|server|site)\b)"
     rb"[a-z][\w-]{0,62}(?=[/?#\s\"'<>,;)]|:\d|$)"
     rb"|(?!(?:api|code|domain|error|example|host|hostname|id|key|no|number|port|usage)\b)[a-z][\w-]{0,62}(?=:(?:1433|1521|3306|5432|5672|6379|8080|9092|9200|11211|27017)\b))(?![.-]?\w|\s*=))"
     rb"(?:\]?:(?P<port>\d{1,5})\b)?"
@@ -155,12 +157,14 @@ MACHINE_MEMBER = re.compile(
 )
 # An address or an instance of AWS, a pod of Kubernetes, or one of several servers; sites of a CDN have other names.
 MACHINE_NAME = re.compile(
-    rb"(?i)ip(?:-\d{1,3}){4}(?:\.[\w.-]{1,100})?|i-[0-9a-f]{8,17}|[a-z][\w-]{0,60}-[0-9a-f]{8,10}-[a-z0-9]{5}"
+    rb"(?i)ip(?:-\d{1,3}){4}(?:\.[\w.-]{1,100})?|i-[0-9a-f]{8,17}|[a-z][\w-]{0,60}-[0-9a-f]{8,10}-[b-df-hj-np-tv-xz2-9]{5}"
     rb"|(?:[a-z]{1,20}-)?(?:web|app|srv|server|vm|worker|backend|node)[-.]?\d{1,4}"
 )
 INTERNAL_NAME = re.compile(r"localhost|.*\.(?:internal|localhost|local|localdomain|lan|svc|home\.arpa)")
 # Fields about pages that a browser may contact, and about the version of an API.
-OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
+OTHER_FIELDS = re.compile(
+    r"(?i)access-control-|timing-allow-origin|content-security-policy|permissions-policy|.*version"
+)
 
 
 def described_software(name: str, value: bytes) -> bytes:

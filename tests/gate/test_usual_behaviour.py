@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -595,6 +596,76 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
                 received={"location": f"/usage?key={KEY}", "content-type": "text/html"},
             )
         ],
+    ),
+    "the identifier of a gateway, and other spellings": (
+        "errors/body-and-field-name-one-request",
+        [
+            entry(
+                json.dumps({"detail": "no key", "request_id": identifier}),
+                401,
+                key="",
+                at=at,
+                received={"x-request-id": "6F1C-9D0E", **received},
+            )
+            for at, (identifier, received) in enumerate(
+                (("9d0e", {"x-kong-request-id": "9d0e"}), ("9d0e", {"X-Request-Id": "9d0e"}), ("6f1c9d0e", {})), 1
+            )
+        ],
+    ),
+    "errors about properties, and the URL of a type": (
+        "errors/errors-do-not-describe-an-exception",
+        [
+            error(
+                401, "Cannot read properties of this account", type="https://api.example/problems/key.missing.AuthError"
+            ),
+            error(405, "Cannot read property 17 by POST", type="https://docs.example/errors#TypeError"),
+        ],
+    ),
+    "codes that are reason phrases": (
+        "errors/detail-fits-the-status",
+        [error(401, "The key is locked", error="locked"), error(405, "no POST", error="forbidden")],
+    ),
+    "other examples with a placeholder": (
+        "errors/detail-is-plain-text",
+        [
+            error(401, "Send 'Authorization: Token {token}' or 'Authorization: ApiKey {key}', not ?api_key={key}."),
+            error(405, "Allowed scopes: None"),
+        ],
+    ),
+    "no error, and a rate of errors": (
+        "errors/errors-have-the-status-of-one",
+        [with_members(error=text) for text in ("none", "0", "2.68 %")],
+    ),
+    "a file after a capital letter, and an example of an address": (
+        "errors/responses-do-not-disclose-internals",
+        [
+            error(401, "Option A:\u00a0openapi.json"),
+            error(405, "Use amqp://user:password@host, or redis://<user>:<password>@host."),
+        ],
+    ),
+    "identifiers that look like URLs, and examples of URLs": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [
+            error(401, "Use https://base-url/usage or https://BASE_URL/usage", type="https://errors/invalid-key"),
+            error(405, "no", type="http://problems/405", instance="err-20260115-abcde"),
+        ],
+    ),
+    "origins that may measure or use a page": (
+        "errors/responses-do-not-disclose-private-addresses",
+        [
+            entry(
+                GOOD,
+                at=1,
+                received={
+                    "timing-allow-origin": "https://dashboard.corp, http://intranet",
+                    "permissions-policy": 'camera=(self "https://intranet")',
+                },
+            )
+        ],
+    ),
+    "an identifier that ends with the path": (
+        "errors/errors-name-the-requested-path",
+        [error(401, "no", instance=path) for path in ("/problems/usage", "/errors/401/usage")],
     ),
     "the path of a request, and other identifiers": (
         "errors/errors-name-the-requested-path",
