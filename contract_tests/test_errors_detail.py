@@ -242,7 +242,7 @@ def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
     """
     refused = (each for each in journal if each.status in {404, 405} and each.is_json and not each.abridged)
     for exchange in or_not_applicable(refused, "no response with status 404 or 405 has a JSON body"):
-        texts = " ".join(str(value) for each in objects(exchange.json.value) for value in each.values())
+        texts = " ".join(_words(value) for each in objects(exchange.json.value) for value in each.values())
         sent = exchange.request.target.decode("latin-1")
         routes = {route for route in ROUTE.findall(texts) if route not in sent}
         if len(routes) > MOST_ROUTES:
@@ -338,6 +338,13 @@ def test_errors_name_the_requested_path(detailed: Exchanges) -> Findings:
             is_a_path = isinstance(stated, str) and re.fullmatch(r"/(?!errors?/|problems?/)[\w.-][\w./-]*", stated)
             if is_a_path and re.fullmatch(r"/\w[\w/-]*", path) and str(stated).removesuffix(path) not in {"", stated}:
                 yield Finding(f"the member {name} is an internal path", exchange, expected=path, actual=str(stated))
+
+
+def _words(value: object) -> str:
+    """Return a text, the texts of a list, or the names of an object: inner objects are searched by themselves."""
+    if isinstance(value, list):
+        return " ".join(each for each in value if isinstance(each, str))
+    return " ".join(value) if isinstance(value, dict) else str(value)
 
 
 def _identifier(name: str) -> str:
