@@ -14,7 +14,7 @@ from contract_tests.wire.messages import Exchange, Exchanges, with_field
 SAME_SITE = {"strict", "lax", "none"}
 # RFC 6265, section 4.1.1: printable ASCII without space, comma, semicolon, backslash and inner quotation marks.
 COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
-COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT")
+COOKIE_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -](?:\d\d)?\d\d \d\d:\d\d:\d\d GMT")
 SESSIONS = {"jsessionid", "phpsessid", "connect.sid", "laravel_session", "sessionid", "asp.net_sessionid"}
 
 
@@ -25,7 +25,7 @@ SESSIONS = {"jsessionid", "phpsessid", "connect.sid", "laravel_session", "sessio
 def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
 
-    `Secure` is also needed beside `SameSite=None`. A cookie without a value is one that the response deletes.
+    `Secure` is also needed beside `SameSite=None`. A response deletes a cookie by no value or no `Max-Age`.
     `SameSite` has a known value. `Domain` is the host of the deployment, or a domain that contains it. A cookie whose
     name begins with `__Host-` has no `Domain`.
     """
@@ -33,7 +33,7 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     usual = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
     cookies = ((each, *cookie) for each in with_field(journal, "Set-Cookie") for cookie in _cookies(each))
     for exchange, name, value, attributes in cookies:
-        is_deleted = not value.strip('"')
+        is_deleted = not value.strip('"') or attributes.get("max-age", "").startswith(("0", "-"))
         domain, same_site = attributes.get("domain", "").removeprefix("."), attributes.get("samesite")
         if domain and name.lower().startswith("__host-"):
             yield Finding("a cookie for one host has a Domain", exchange, actual=f"{name}, Domain={domain}")
@@ -51,8 +51,9 @@ def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
 def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
     """A response SHOULD set each cookie once, with a name, and a value without commas, spaces and quotation marks.
 
-    The value may be in quotation marks. `Expires` is an HTTP date, in which hyphens are accepted, and `Max-Age` is a
-    number. Two responses to requests without cookies do not start two sessions, by a name such as PHPSESSID.
+    The value may be in quotation marks. `Expires` is an HTTP date, in which hyphens and two digits of the year are
+    accepted, and `Max-Age` is a number. Two responses to requests without cookies do not start two sessions, by a name
+    such as PHPSESSID.
     """
     setting = with_field(journal, "Set-Cookie")
     for exchange in setting:

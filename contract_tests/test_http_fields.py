@@ -28,6 +28,7 @@ LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
 USUAL_TARGET = re.compile(rb"/[\w/.-]*")
 TRACE_FIELDS = {"x-trace-id", "x-b3-traceid", "x-amzn-requestid"}
 OF_TRACES = re.compile(rb"(?i)trace|b3")
+CACHE_FIELDS, STORED = ("Age", "X-Cache", "X-Cache-Status", "CF-Cache-Status"), re.compile(r"(?i)^[1-9]|hit")
 USUAL_NAME = re.compile(r"[a-z0-9.-]+")
 PLAIN_VALUE = re.compile(rb"[ -~]*")
 PROTECTIVE_FIELDS = ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Strict-Transport-Security")
@@ -46,7 +47,7 @@ REFERRER_POLICIES = {
     "strict-origin-when-cross-origin", "unsafe-url",
 }  # fmt: skip
 POLICY = "Content-Security-Policy"
-SCRIPT_DIRECTIVES, ANY_SCRIPT = {"default-src", "script-src"}, {"*", "'unsafe-eval'"}
+ANY_SCRIPT = {"*", "'unsafe-eval'"}
 WITH_SOURCES = re.compile(r"[a-z]+-src(?:-[a-z]+)?|frame-ancestors|base-uri|form-action")
 UNQUOTED = re.compile(r"none|self|unsafe-[\w-]+")
 TYPES_OF_OTHER_BODIES = {"text/plain", "text/html", "application/octet-stream"}
@@ -150,12 +151,15 @@ def test_referrer_policy_protects_urls(baseline_responses: Exchanges) -> Finding
 def test_content_security_policy_restricts_scripts(baseline_responses: Exchanges) -> Findings:
     """`Content-Security-Policy` SHOULD NOT allow scripts of any source, or `unsafe-eval`.
 
-    Keywords have quotation marks: without them, `none` is the name of a host.
+    `default-src` is for scripts only without `script-src`. Keywords have quotation marks: without them, `none` is the
+    name of a host.
     """
     for exchange in with_field(baseline_responses, POLICY):
         directives = _directives(exchange.header(POLICY))
         unquoted = [source for _, sources in directives for source in sources if UNQUOTED.fullmatch(source)]
-        if any(name in SCRIPT_DIRECTIVES and ANY_SCRIPT & set(sources) for name, sources in directives):
+        of_scripts = [sources for name, sources in directives if name == "script-src"]
+        effective = of_scripts or [sources for name, sources in directives if name == "default-src"]
+        if effective and all(ANY_SCRIPT & set(sources) for sources in effective):
             yield field_finding(exchange, POLICY, "the policy allows any script")
         elif unquoted:
             yield field_finding(exchange, POLICY, "a keyword has no quotation marks", f"'{unquoted[0]}'")
@@ -191,10 +195,11 @@ def test_request_identifiers_differ(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have two different X-Request-Id, X-Correlation-Id or Request-Id, or that of another one.
 
     The same is true of X-Trace-Id, X-B3-TraceId and x-amzn-RequestId, unless the request has a field about traces. A
-    response to a request with such an identifier is accepted.
+    response to a request with such an identifier is accepted, and so is one of a cache.
     """
     first_with: dict[tuple[str, bytes], Exchange] = {}
-    own = (each for each in journal if not any(map(each.request.values, IDENTIFIER_FIELDS)))
+    fresh = (each for each in journal if not any(STORED.search(each.header(name)) for name in CACHE_FIELDS))
+    own = (each for each in fresh if not any(map(each.request.values, IDENTIFIER_FIELDS)))
     fields = ((exchange, *field) for exchange in own for field in exchange.fields)
     identifiers = (each for each in fields if each[1].lower() in _identifier_fields(each[0]))
     for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):

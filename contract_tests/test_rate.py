@@ -17,7 +17,7 @@ from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented, specified
 from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
 from contract_tests.wire.dates import made_at
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Exchanges, Request
+from contract_tests.wire.messages import Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import is_retry_after, stated_wait
 
@@ -36,8 +36,9 @@ RATE_FIELD = re.compile(r"(?i)(?:x-)?rate-?limit(?:-|$)")  # RateLimit, X-RateLi
 RESET_ROUNDING = 10  # seconds: a response may be some seconds old, and a full bucket is reset now
 EPOCH_DIGITS = 10  # of the seconds since 1970
 EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
-RESET = re.compile(rf"-\d{{1,15}}|\d{{1,15}}, ?\d{{1,15}}|{EPOCH.pattern}")  # also if it is negative, or stated twice
+RESET = re.compile(rf"-(?!1$)\d{{1,15}}|\d{{1,15}}, ?\d{{1,15}}|{EPOCH.pattern}")  # also a negative one, or two
 WINDOWS = re.compile(r"(?i)x-ratelimit-remaining(-(?:second|minute|hour|day|month|year))?")
+LEAST_TIME = 1_000_000_000  # a larger number of seconds is not a duration
 YEAR_2020 = 1_577_836_800  # seconds since 1970
 NUMBER_OR_LIST = re.compile(r"(?i)\d[\d.]*(?:\s*[,;].*)?|unlimited")
 SIGNED = re.compile(r"-?\d{1,15}")
@@ -216,7 +217,7 @@ def _impossible_remaining(exchange: Exchange) -> Findings:
         if not window or not SIGNED.fullmatch(text):
             continue
         limit = exchange.header(f"X-RateLimit-Limit{window[1]}").strip() if window[1] else ""
-        is_unlimited = exchange.header("X-RateLimit-Limit").startswith("-")
+        is_unlimited = "-" in (exchange.header("X-RateLimit-Limit")[:1], limit[:1])
         if int(text) < 0 and exchange.status != 200 and not is_unlimited:
             yield Finding(f"{name} is negative", exchange, expected="at least 0", actual=text)
         elif NUMBER.fullmatch(limit) and int(text) > Decimal(limit):
@@ -235,9 +236,10 @@ def test_200_has_no_retry_after(ok_responses: Exchanges) -> Findings:
 
 @advisory("RFC 9110, section 10.2.3: Retry-After is the time before a request that may succeed; another key is needed")
 def test_auth_errors_have_no_retry_after(documented_errors: Exchanges) -> Findings:
-    """A response with status 401 or 403 SHOULD NOT have `Retry-After`."""
+    """A response with status 401 or 403 SHOULD NOT have `Retry-After`, unless others with this status have none."""
+    without = {each.status for each in documented_errors if not each.values("Retry-After")}  # others refuse for a time
     for exchange in documented_errors:
-        if exchange.status in AUTH_ERRORS and exchange.values("Retry-After"):
+        if exchange.status not in without:
             actual = exchange.header("Retry-After")
             yield Finding(f"a {exchange.status} response has Retry-After", exchange, actual=actual)
 
@@ -264,8 +266,8 @@ def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: Exchanges)
 def test_reset_is_not_in_the_past(journal: Exchanges) -> Findings:
     """X-RateLimit-Reset and RateLimit-Reset SHOULD NOT be a time from 2020 to ten seconds before `Date`.
 
-    A smaller number may be a duration, and is not negative. RateLimit-Reset is one, and SHOULD NOT be a time since
-    1970. Neither is stated twice with different values.
+    A smaller number may be a duration, and is not negative, except -1. RateLimit-Reset is a duration, and SHOULD NOT be
+    a time since 1970. Neither is stated twice with different values.
     """
     names = ("X-RateLimit-Reset", "RateLimit-Reset")
     stated = [(each, name) for each in journal for name in names if RESET.fullmatch(each.header(name))]
@@ -346,6 +348,8 @@ def _other_wait(throttled: Exchange) -> str:
     body = {} if throttled.abridged else throttled.object
     stated, text = body.get("retry_after", body.get("retryAfter")), throttled.header("Retry-After").strip()
     if not isinstance(stated, int | float) or isinstance(stated, bool) or not NUMBER.fullmatch(text):
+        return ""
+    if stated >= LEAST_TIME:
         return ""
     return str(stated) if all(abs(each - float(text)) > 1 for each in (stated, stated / 1000)) else ""
 

@@ -19,7 +19,8 @@ WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 SECRET = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|(?:private|signing|encryption)_key"
     r"|credential|salt|connection_string"
-    r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?(?:_|$)"
+    r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?"
+    r"(?:_(?!(?:\w{1,20}_)?(?:id|arn|type|version|at|policy)$)|$)"
 )
 SECRET_VALUE = re.compile(  # a JSON Web Token, a key of AWS, and a hash of a password
     r"eyJ[\w-]{8,2000}\.eyJ[\w-]{8,9000}\.[\w-]{8,2000}|A[KS]IA[A-Z2-7]{16}|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
@@ -33,7 +34,8 @@ PRINTED = re.compile(  # an object as a program prints it
 # A time that is not set, as programs print it.
 NO_TIME = re.compile(r"0001-01-01|0000-00-00|1970-01-01T00:00:00|Invalid Date$")
 NO_TIME_AS_NUMBER = {-62135596800, -62135596800000}  # 0001-01-01
-NO_NAMES = {"", "undefined", "NaN", "[object Object]"}
+NO_NAMES = {"undefined", "NaN", "[object Object]"}
+DOCUMENTED_OBJECTS = {"", "rate_limit", "by_protocol", "top_domains"}  # a map of data may have an empty name
 UNFILLED = re.compile(r"\{\{ ?\w{1,99} ?\}\}|\$\{\w{1,99}\}")
 FIGURE = re.compile(  # the name of a count, a size or the like
     r"(?:_(?:count|ms|seconds|bytes|requests|today|percent)|(?:^|_)(?:success|error|fail(?:ure)?)_rate"
@@ -47,6 +49,12 @@ INTERNAL_MEMBERS = {  # of databases and serializers
     "hibernateLazyInitializer", "_sa_instance_state", "@class", "$values", "py/object", "_id",
 }  # fmt: skip
 RESETS = {"rate_limit": re.compile(r"resets?(?:_at|_time)?"), "quota": re.compile(r"resets_at")}
+# /Date(1700000000000)/, 29.11.2026 or 2026/11/29, Nov 29, 2026, and 29 November.
+DATE = re.compile(
+    r"/Date\(\d|\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+    r"|\d{1,2} (?!sec|mil|min|hour|day|week)[A-Za-z]{3,9}"
+)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
 YEARS_OF_SECONDS = range(1_500_000_000, 5_000_000_000)  # since 1970
 DATE_PARTS = (range(1900, 2200), range(1, 13), range(1, 32))
 EXPIRY = re.compile(r"(?:(?:api_)?key_)?(?:expires_(?:at|on)|expiry(?:_date)?|valid_until|renews_at|resets_at)")
@@ -69,10 +77,13 @@ def named_objects(value: object) -> Iterator[tuple[str, dict[str, Any]]]:
 def is_no_value(place: str, members: dict[str, Any], name: str) -> bool:
     """Whether a member, of the object in the member `place`, stands for a missing value or one of another type."""
     value = members[name]
-    if name in NO_NAMES or not isinstance(value, str):
+    is_no_name = name in NO_NAMES or (not name and place in DOCUMENTED_OBJECTS)
+    if place in MAPS_OF_TEXTS:
+        return False  # they are texts of the client
+    if is_no_name or not isinstance(value, str):
         is_never = value == 0 and value is not False and is_past_time(name)
         is_number = isinstance(value, int) and (is_never or (is_time(name) and value in NO_TIME_AS_NUMBER))
-        return name in NO_NAMES or is_number
+        return is_no_name or is_number
     is_map_of_texts = place and all(isinstance(each, str) for each in islice(members.values(), MOST_VALUES_OF_A_MAP))
     is_truth_value = value in {"true", "false", "True", "False"} and not is_map_of_texts
     is_json = value.startswith(("{", "[")) and not parse(value.encode(errors="replace")).problem

@@ -16,7 +16,7 @@ IGNORED = {
     *("AGE_NOT_INT", "AGE_NEGATIVE", "LM_FUTURE"),  # rules of their own check these
 }
 STRUCTURED_DATE = re.compile(r"@(\d{1,12})")  # seconds since 1970 (RFC 9651, section 3.3.7)
-LINK_RELATION = re.compile(r"(?i);\s?rel\b|;\s?rev\b")
+LINK_RELATION = re.compile(r"(?i);\s*(?:rel|rev)\b")
 WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 
 
@@ -44,8 +44,8 @@ def complaints(exchange: Exchange) -> list[str]:
 
 def _complaints_about_links(exchange: Exchange) -> list[str]:
     """Return what is wrong with Link, which names a target and a relation (RFC 8288), and Location of a refusal."""
-    links = exchange.values("Link")
-    malformed = [link for link in links if not (link.strip().startswith("<") and LINK_RELATION.search(link))]
+    links = filter(None, (value.strip(" \t,") for value in exchange.values("Link")))  # a list may be empty
+    malformed = [link for link in links if not (link.startswith("<") and LINK_RELATION.search(link))]
     is_refusal = exchange.status in AUTH_ERRORS and exchange.values("Location")
     wrong = {"Link has no target in angle brackets, or no rel": malformed, "Location is for redirects": is_refusal}
     return [complaint for complaint, is_wrong in wrong.items() if is_wrong]

@@ -468,6 +468,8 @@ def test_the_message_of_an_exception_is_reported(message: str, judge_entries: Ca
         (404, "Link", "<https://api.example/docs>", True),
         (404, "Link", '<https://api.example/docs>; title="a"; rel="help", </b>; rel=next', False),
         (404, "Link", "</style.css>;as=style;rel=preload", False),
+        (404, "Link", "</usage>;  rel=self", False),
+        (404, "Link", "", False),
         (401, "Location", "/login", True),
         (307, "Location", "/usage", False),
     ],

@@ -38,7 +38,7 @@ DEFECTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a duration as a text": (TEXTS, [with_members(latency={"avg_ms": "12.5", "n": 3})]),
     "a quota of texts": (TEXTS, [with_members(quota={"limit": "100", "used": "12", "remaining": "88"})]),
     "a name that is undefined": (TEXTS, [with_members(by_country={"undefined": 3})]),
-    "an empty name": (TEXTS, [with_members(by_country={"": 3})]),
+    "an empty name": (TEXTS, [with_members(by_protocol={"fetch": 11800, "": 3})]),
     "a truth value in an inner object": (TEXTS, [with_members(plan={"is_trial": "false", "seats": 3})]),
     "a template of braces": (TEXTS, [with_members(plan="{{ plan }}")]),
     "a template of a shell": (TEXTS, [with_members(plan="${PLAN}")]),
@@ -55,7 +55,6 @@ DEFECTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a key for signatures": (SECRETS, [with_members(webhook={"signing_key": "c2VjcmV0"})]),
     "a JSON Web Token": (SECRETS, [with_members(session=".".join(PARTS))]),
     "the hash of a password": (SECRETS, [with_members(login=HASH)]),
-    "rates beyond 100": (AGREE, [with_members(error_rate=30)]),
     "another rate of failures": (AGREE, [with_members(failure_rate=17.5)]),
     "a quota that does not add up": (AGREE, [with_members(quota={"limit": 1000, "used": 400, "remaining": 900})]),
     "percentiles in disorder": (AGREE, [with_members(latency={"p50": 120, "p95": 90, "p99": 300})]),
@@ -143,6 +142,26 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [with_members(**{"$schema": "https://api.example/a.json", "debug": False, "plan": {"debug": True}})],
     ),
     "names of one word": ("schema/member-names-have-one-form", [limited(RPM=600), with_members(labels={"aB": 1})]),
+    "names and texts of a client": (
+        TEXTS,
+        [with_members(by_referrer={"": 331}, labels={"owner": "None", "filter": "[1]", "beta": "true", "cost": 3})],
+    ),
+    "what describes a secret": (
+        SECRETS,
+        [with_members(signing_key_id="k1", token_expires_at="2027-12-01T00:00:00Z", token_type="api_key")],
+    ),
+    "differences and what is left": (
+        NEGATIVE,
+        [with_members(saved_bytes=-300, available_requests=-2, growth_requests=-7, net_requests=-5, margin_ms=-3)],
+    ),
+    "errors of another time, and a percentage": (
+        AGREE,
+        [
+            listed(success=97.3, requests=41),
+            with_members(error_rate=12.5),
+            with_members(failure_rate=2.68, jobs={"success_rate": 50, "total": 1e-300, "fail": 1, "fail_rate": 50}),
+        ],
+    ),
     "cursors and the key": (
         SECRETS,
         [

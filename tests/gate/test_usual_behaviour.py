@@ -13,7 +13,7 @@ from contract_tests import test_cache
 from contract_tests.wire.http_lint import complaints
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotApplicable
-from tests.support.har import GOOD, KEY, Judged, entry
+from tests.support.har import GOOD, KEY, METRICS, Judged, entry
 from tests.support.practice import DATE, NOSNIFF, ORIGIN, OTHER, allowing, error, refusing, validated, with_members
 
 USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -676,6 +676,81 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             entry('{"detail": "no", "path": "/x"}', 404, at=2, url="https://api.example/"),
         ],
     ),
+    "a cookie that Symfony deletes": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": f"a=deleted; expires={DATE}; Max-Age=0; path=/"})],
+    ),
+    "a cookie of nginx": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "uid=fwAA; expires=Thu, 31-Dec-37 23:55:55 GMT; path=/"})],
+    ),
+    "a policy for scripts beside one for the rest": (
+        "http/content-security-policy-restricts-scripts",
+        [entry(GOOD, at=1, received={"content-security-policy": "default-src *; script-src 'self'"})],
+    ),
+    "identifiers of stored responses": (
+        "http/request-identifiers-differ",
+        [
+            entry(GOOD, at=at, received={"x-request-id": "6f1c", **stored})
+            for at, stored in enumerate(
+                ({}, {"x-cache": "Hit from cloudfront"}, {"x-cache-status": "HIT"}, {"age": "3"})
+            )
+        ],
+    ),
+    "a cache that states that it had no hit": (
+        "cache/no-store-is-respected",
+        [entry(GOOD, at=1, received={"cache-control": "no-store", "cache-status": "edge; hit=?0; fwd=miss"})],
+    ),
+    "a reset of an unlimited key": (
+        "rate/reset-is-not-in-the-past",
+        [
+            entry(GOOD, at=1, received={"x-ratelimit-reset": "-1", "x-ratelimit-limit": "-1"}),
+            entry(GOOD, at=2, received={"x-ratelimit-reset": "1900000000"}),
+        ],
+    ),
+    "a window without a limit": (
+        "rate/200-fields-agree-with-the-body",
+        [
+            entry(GOOD, at=1, received={"x-ratelimit-limit": "10"}),
+            entry(
+                '{"detail": "no key"}',
+                401,
+                key="",
+                at=2,
+                received={"x-ratelimit-limit-day": "-1", "x-ratelimit-remaining-day": "-1"},
+            ),
+        ],
+    ),
+    "the time at which to try again": (
+        "rate/retry-after-is-not-longer-than-a-refill",
+        [
+            entry(
+                f'{{"detail": "slow down", "retry_after": {at}}}',
+                429,
+                at=number,
+                received={"retry-after": "1", "x-ratelimit-limit": "10", "x-ratelimit-remaining": "0"},
+            )
+            for number, at in enumerate((1800000002, "9" * 400), 1)
+        ],
+    ),
+    "a key that is refused for a time": (
+        "rate/auth-errors-have-no-retry-after",
+        [
+            entry('{"detail": "no"}', 403, key="no-key-of-ours", at=at, received=received)
+            for at, received in enumerate(({}, {"retry-after": "60"}), 1)
+        ],
+    ),
+    "durations with their units": (
+        "schema/times-have-an-unambiguous-form",
+        [with_members(response_time="12 milliseconds", reset_time="30 seconds", key_age_at="5 days")],
+    ),
+    "the time of a report": (
+        "schema/past-times-are-in-the-past",
+        [
+            entry(json.dumps({**METRICS, **changed, "report": {"as_of": "2026-12-01T08:00:00Z"}}), at=at)
+            for at, changed in enumerate(({}, {"total": 12343, "success": 12012}), 1)
+        ],
+    ),
 }
 
 
@@ -707,6 +782,15 @@ def test_details_of_one_path_are_not_compared_with_translations(paths: str, are_
     exchanges = [*map(unknown, paths.split()), unknown("/c", (b"Accept-Language", b"de"))]
     with nullcontext() if are_reported else pytest.raises(NotApplicable):
         assert list(test_cache.test_translations_have_vary(exchanges))
+
+
+def test_one_refusal_is_not_compared_with_translations() -> None:
+    def refused(number: int, *fields: tuple[bytes, bytes]) -> Exchange:
+        typed = (("Content-Type", b"application/json"),)
+        return Exchange(Request("GET", b"/usage", fields), 401, fields=typed, payload=b'{"detail": "no, %d"}' % number)
+
+    with pytest.raises(NotApplicable):
+        assert list(test_cache.test_translations_have_vary([refused(1), refused(2, (b"Accept-Language", b"de"))]))
 
 
 def test_domains_of_a_deployment_for_development_are_not_reported(judge_entries: Callable[..., Judged]) -> None:
