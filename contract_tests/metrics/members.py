@@ -42,7 +42,9 @@ FIGURE = re.compile(  # the name of a count, a size or the like
     r"|^(?:used|limit|remaining))$"
 )
 NUMBER_AS_TEXT = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?")  # a longer integer is a text for JavaScript
-MAPS_OF_TEXTS = {"labels", "tags", "metadata", "annotations", "attributes", "query", "params", "headers"}
+MAPS_OF_TEXTS = {
+    "labels", "tags", "metadata", "annotations", "attributes", "query", "params", "parameters", "filters", "headers",
+}  # fmt: skip
 MOST_VALUES_OF_A_MAP = 100  # are examined
 INTERNAL_MEMBERS = {  # of databases and serializers
     "__v", "_class", "_rev", "_rid", "$type", "$oid", "$date", "$numberLong", "$numberDecimal",

@@ -144,7 +144,13 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "names of one word": ("schema/member-names-have-one-form", [limited(RPM=600), with_members(labels={"aB": 1})]),
     "names and texts of a client": (
         TEXTS,
-        [with_members(by_referrer={"": 331}, labels={"owner": "None", "filter": "[1]", "beta": "true", "cost": 3})],
+        [
+            with_members(
+                by_referrer={"": 331},
+                filters={"limit": "100", "page": 1},
+                labels={"owner": "None", "filter": "[1]", "beta": "true", "cost": 3},
+            )
+        ],
     ),
     "what describes a secret": (
         SECRETS,
@@ -203,7 +209,7 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
             )
         ],
     ),
-    "limits under two names": (AGREE, [limited(requests_per_second=10, requests_per_minute=600, capacity=10)]),
+    "limits under two names": (AGREE, [limited(requests_per_second=0.4, requests_per_minute=600, capacity=10)]),
     "a row in which all succeeded": (AGREE, [listed(success=900, success_rate=100)]),
     "unlimited, and differences": (
         NEGATIVE,
