@@ -12,6 +12,7 @@ import cProfile
 import json
 import os
 import pstats
+import re
 import resource
 import sys
 import tempfile
@@ -113,18 +114,23 @@ def _package(file: str) -> str:
     return ours[0] if ours else "Python itself"
 
 
+def without_port(label: str) -> str:
+    """Return the label of a request without the mock's port, which is another one in each run."""
+    return re.sub(r"(?<=//127\.0\.0\.1):\d+", "", label)
+
+
 def probes(words: Sequence[str]) -> None:
     """Print for each probe the faults that only this probe finds, of those whose names contain one of the words."""
     only_with: defaultdict[str, list[str]] = defaultdict(list)
     found_with: Counter[str] = Counter()
     for name in [name for name in BROKEN if not words or any(word in name for word in words)]:
         with tempfile.TemporaryDirectory() as folder:
-            labels = run_against(load_fault(name), Path(folder)).labels
+            labels = {without_port(label) for label in run_against(load_fault(name), Path(folder)).labels}
         found_with.update(labels)
         if len(labels) == 1:
             only_with[next(iter(labels))].append(name)
     with tempfile.TemporaryDirectory() as folder:
-        sent = run_against(None, Path(folder)).requests
+        sent = {without_port(label) for label in run_against(None, Path(folder)).requests}
     for label in sorted(sent | found_with.keys(), key=lambda label: (len(only_with[label]), found_with[label], label)):
         print(f"alone {len(only_with[label])}, of {found_with[label]}: {label}: {', '.join(only_with[label][:3])}")
 
