@@ -60,6 +60,7 @@ UNFINISHED = re.compile(
     r"|(?<!\bis )\bundefined$"  # "no key undefined", but not "the key is undefined"
     r"|^[a-z]\w*(?:\.[a-z]\w*)+$"  # errors.auth.missing_key
 )
+NOT_ASCII = re.compile(r"[^\0-\x7f]+")
 NO_CONTENT = PLACEHOLDERS | {"string", "TODO", "FIXME", "OK", "Array", "<nil>", "nil"}
 MARKUP = re.compile(r"(?i)</(?:a|b|body|code|div|h\d|html|i|li|p|pre|span|strong|td|tr|ul)>|<(?:br|p)\b[^<>]*>")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
@@ -190,7 +191,7 @@ def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
             problem = "the detail contains HTML"
         elif not re.search(r"[^\W\d_]", text) or text in NO_CONTENT:
             problem = "the detail contains no word"
-        elif is_encoded_twice(text):
+        elif is_encoded_twice(text) and not any(_was_sent(part, exchange) for part in NOT_ASCII.findall(text)):
             problem = "the detail was encoded twice"
         elif (part := UNFINISHED.search(text)) and not _was_sent(part[0], exchange):
             problem = "the detail is not finished text"
@@ -200,10 +201,10 @@ def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
 
 
 def _was_sent(text: str, exchange: Exchange) -> bool:
-    """Whether the request contains a text, or bytes that a server may replace by U+FFFD."""
+    """Whether the request contains a text, also as one byte a character, or bytes that a server replaces by U+FFFD."""
     sent = request_bytes(exchange.request)
     is_replaced = text == "\ufffd" and re.search(rb"[\x80-\xff]|%[89A-Fa-f]", sent)
-    return text.encode(errors="replace") in sent or bool(is_replaced)
+    return any(text.encode(charset, "replace") in sent for charset in ("utf-8", "latin-1")) or bool(is_replaced)
 
 
 @advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")

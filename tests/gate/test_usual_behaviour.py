@@ -49,6 +49,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "an application's code": ("errors/status-member-is-the-status", [error(401, "no key", code=1001)]),
     "a detail in another script": ("errors/detail-is-plain-text", [error(401, "缺少密钥")]),
+    "a key that was read as Latin-1": (
+        "errors/detail-is-plain-text",
+        [entry('{"detail": "Unknown key: \u00c3\u00a1dmin."}', 401, key="\u00e1dmin", at=1)],
+    ),
     "a version with four numbers": (
         "errors/responses-do-not-disclose-private-addresses",
         [error(401, "no key", release="usage/10.4.2.1")],
