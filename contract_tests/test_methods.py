@@ -19,9 +19,18 @@ from contract_tests.support.findings import (
 from contract_tests.support.gate import OVERRIDES, WRITE_METHODS, Gate
 from contract_tests.support.lengths import other_length, states_a_length
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges, with_field
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    LATE_ENDINGS,
+    SERVER_ERRORS,
+    SUCCESSES,
+    Exchange,
+    Exchanges,
+    with_field,
+)
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
+NO_LENGTH = "no response to HEAD has a Content-Length that can be compared"
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
 STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
 MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without the method (RFC 9110, section 15.6.2)"
@@ -89,12 +98,18 @@ def test_head_has_no_body(head: Exchange) -> Findings:
 
 
 @specified("RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY)
-def test_head_states_a_possible_length(head: Exchange, main_key_responses: Exchanges) -> Findings:
+def test_head_states_a_possible_length(
+    head: Exchange, main_key_responses: Exchanges, baseline_responses: Exchanges, journal: Exchanges
+) -> Findings:
     """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
 
-    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted. A response
+    with status 401 or 403 is compared with others of that status.
     """
-    yield from other_length(_stating_a_length(head, main_key_responses), main_key_responses, times=2)
+    refused = [each for each in journal if each.request.method == "HEAD" and each.status in AUTH_ERRORS]
+    stating = _stating_a_length([head], main_key_responses) + _stating_a_length(refused, baseline_responses)
+    for exchange in or_not_applicable(stating, NO_LENGTH):
+        yield from other_length(exchange, main_key_responses if exchange is head else baseline_responses, times=2)
 
 
 @advisory(
@@ -107,14 +122,13 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: Excha
 
     A difference of a hundred bytes is accepted, because usage metrics change.
     """
-    yield from other_length(_stating_a_length(head, main_key_responses), main_key_responses, margin=LENGTH_TOLERANCE)
+    for exchange in or_not_applicable(_stating_a_length([head], main_key_responses), NO_LENGTH):
+        yield from other_length(exchange, main_key_responses, margin=LENGTH_TOLERANCE)
 
 
-def _stating_a_length(head: Exchange, responses: Exchanges) -> Exchange:
-    """Return the exchange of a HEAD; NotApplicable unless its length can be compared with those of GET."""
-    if head.status != 200 or not states_a_length(head, responses):
-        raise NotApplicable("no 200 response to HEAD has a Content-Length that can be compared")
-    return head
+def _stating_a_length(heads: Exchanges, responses: Exchanges) -> list[Exchange]:
+    """Return the responses to HEAD with status 200, 401 or 403 whose length can be compared with those of GET."""
+    return [each for each in heads if each.status in {200, *AUTH_ERRORS} and states_a_length(each, responses)]
 
 
 @advisory(
