@@ -25,7 +25,7 @@ DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
 EDITS = ("changed", "doubled")
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}")
-    for text in ("*", "%", ".*", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY")
+    for text in ("*", "%", ".*", "None", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY")
 )
 MALFORMED = (
     Credential(b"%s{0}${x}!" * 750, "a key of 7,500 characters, with placeholders of templates"),
@@ -185,12 +185,12 @@ def disguised(key: Credential) -> list[Credential]:
     """
     wide, middle = chr(key.value[0] + FULL_WIDTH).encode(), len(key.value) // 2
     in_full_width = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
-    value, shell = key.value[:middle] + b"\xe9" + key.value[middle:], r"$(printf '\351')"
+    value, shell = key.value[:middle] + b"\xad" + key.value[middle:], r"$(printf '\255')"
     with_byte = piece(key, 0, middle) + shell + piece(key, middle)
     return [
         _variant(key, wide + key.value[1:], "with its first character in full width", in_full_width),
         _variant(key, key.value + b"\0x", "and a NUL byte"),
-        _variant(key, value, "with a non-ASCII byte in its middle", with_byte),
+        _variant(key, value, "with a soft hyphen in its middle, which is not ASCII", with_byte),
         *_respelt(key, "with accents in Latin-1", *ACUTE, "latin-1"),
         *_respelt(key, "with accents in UTF-8", *ACUTE),
         *_respelt(key, "with Cyrillic letters", *CYRILLIC),
