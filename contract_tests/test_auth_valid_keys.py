@@ -9,7 +9,7 @@ import pytest
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, Findings, report, status_finding, unless_200
-from contract_tests.support.gate import BROWSER, Gate
+from contract_tests.support.gate import BROWSER, IDENTIFIERS, Gate
 from contract_tests.support.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_tested
@@ -22,15 +22,15 @@ BROWSER_FIELDS = (
 )  # fmt: skip
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the end of a run
-ADDRESS, NUMBER = "203.0.113.7", "6f1c2e7a"
+ADDRESS = "203.0.113.7"
 # Fields that browsers, proxies and tracing add: more than some servers have room for.
 FIELDS_ON_THE_WAY = (
     ("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", "2001:db8::7"), ("X-Real-IP", ADDRESS),
     ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"), ("Via", "1.1 proxy.example"),
-    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("CDN-Loop", "cdn.example"),
+    *IDENTIFIERS, ("CDN-Loop", "cdn.example"),
     ("Sec-CH-UA", '"Chromium";v="140"'), ("Sec-CH-UA-Mobile", "?0"), ("Sec-CH-UA-Platform", '"Linux"'),
     ("Accept-Charset", "utf-8"), ("Priority", "u=1, i"), ("Save-Data", "on"), ("Sec-GPC", "1"),
-    ("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"), ("baggage", "a=1"),
+    ("baggage", "a=1"),
 )  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: Exchanges) -> F
 def unusual_requests(client: Gate) -> Exchanges:
     """Exchanges with the main key, each of which combines what several rules require every deployment to accept."""
     in_a_page, other_credentials, with_parameter, any_type = _fields_of_other_clients(client).values()
+    replaced = {name for name, _ in with_parameter}
     requests = [
         client.request(
             client.main,
@@ -77,16 +78,16 @@ def unusual_requests(client: Gate) -> Exchanges:
         ),
         client.request(
             client.main,
-            "in a title-case header, in the middle, and other credentials",
-            key_field=client.key_header.title(),  # as the client of Go spells it
+            "in a title-case header, in the middle, as a program in Go sends it, and other credentials",
+            key_field=client.key_header.title(),
             fields=[*other_credentials, *any_type, ("X-Last", "1")],
         ),
         client.request(
             client.main,
-            "in an upper-case header, after the fields of a browser and others, and a media type with a parameter",
+            "in an upper-case header, after the fields of a browser and others, as a program in Python sends it",
             key_field=client.key_header.upper(),
             key_last=True,
-            fields=[*(field for field in in_a_page if field[0] != "Accept"), *with_parameter, *FIELDS_ON_THE_WAY],
+            fields=[*(each for each in in_a_page if each[0] not in replaced), *with_parameter, *FIELDS_ON_THE_WAY],
         ),
     ]
     return list(client.send_in_turn(requests))
@@ -137,20 +138,21 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     """Return header fields that clients send beside a valid key."""
     origin = gate.settings.target.origin
     in_a_page = (*BROWSER_FIELDS, ("Origin", origin), ("Referer", f"{origin}/"))
-    configured = {name.lower() for name, _ in gate.settings.headers}  # a gateway may need these as they are
     clients: dict[str, Sequence[tuple[str, str]]] = {
         "as a script in a web page sends it": in_a_page,
         "and other credentials": OTHER_CREDENTIALS,
-        "and a media type with a parameter": [("Accept", "application/json; charset=utf-8")],
-        "and any media type, and a Content-Type": [
+        "and a media type with a parameter, as a program in Python sends it": [
+            ("User-Agent", "python-requests/2.32.5"),
+            ("Accept", "application/json; charset=utf-8"),
+        ],
+        "and any media type, and a Content-Type, as a program in Go sends it": [
+            ("User-Agent", "Go-http-client/1.1"),
             ("Accept", "*/*"),
             ("Accept-Encoding", "zstd"),
             ("Content-Type", "application/json"),
         ],
     }
-    return {
-        label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
-    }
+    return {label: gate.unless_configured(fields) for label, fields in clients.items()}
 
 
 @specified("RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY)

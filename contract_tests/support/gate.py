@@ -48,6 +48,12 @@ WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 MARKER = b"<q17>"  # an element that no page has by chance
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
+NUMBER = "6f1c2e7a"
+# Identifiers that clients and proxies choose; requests with a key and without one have the same.
+IDENTIFIERS = (
+    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("Idempotency-Key", NUMBER),
+    ("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"),
+)  # fmt: skip
 
 
 class RequestOptions(TypedDict, total=False):
@@ -184,6 +190,11 @@ class Gate:
     def send_in_turn(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         """Send requests one after the other, each when the caller iterates to it."""
         return map(self.transport.send, requests)
+
+    def unless_configured(self, fields: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return header fields without those of the settings, which a gateway may need as they are."""
+        configured = {name.lower() for name, _ in self.settings.headers}
+        return [field for field in fields if field[0].lower() not in configured]
 
     @cached_property
     def _default_fields(self) -> list[tuple[bytes, bytes]]:
