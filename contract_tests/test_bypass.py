@@ -10,7 +10,7 @@ from contract_tests.support import guessed_names, wrong_keys
 from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.support.findings import Finding, Findings, after, report, status_finding
-from contract_tests.support.gate import OTHER_ROUTES, OVERRIDES, Gate
+from contract_tests.support.gate import IDENTIFIERS, OTHER_ROUTES, OVERRIDES, Gate
 from contract_tests.support.request_parts import MOST_FIELDS, Part, packed
 from contract_tests.support.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
@@ -33,7 +33,9 @@ UPGRADE = (
     ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )  # fmt: skip
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ADMINISTRATOR = "admin=1; is_admin=true; authenticated=true; logged_in=1; role=admin; user=admin"  # cookies
+# The ends of URLs of which servers require no key; some compare the end of the query, too.
+PUBLIC_ENDS = ("/favicon.ico", "style.css", "/healthz", "main.js", "/login")
 FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
 Fields = Sequence[tuple[str, str | bytes]]
 
@@ -144,8 +146,11 @@ def test_claims_do_not_authenticate(client: Gate) -> Findings:
     )
     switches = packed((Part("query parameter", name, value) for name, value in parameters), len(claims))
     ways = [
-        (f"but with {label}", (*(Part("header", name, value) for name, value in fields), *pack))
-        for (label, fields), pack in zip(claims.items(), switches, strict=True)
+        (
+            f"but with {label}",
+            (*(Part("header", name, value) for name, value in fields), *pack, Part("query parameter", "file", end)),
+        )
+        for (label, fields), pack, end in zip(claims.items(), switches, PUBLIC_ENDS, strict=True)
     ]
     if (yield from _find_ways(client, ways, "but with the")):
         return
@@ -182,6 +187,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
         ],
         "fields for debugging, administration and health checks": [
             ("User-Agent", "GoogleHC/1.0"),
+            ("Cookie", ADMINISTRATOR),
             ("X-Middleware-Subrequest", ":".join(["middleware"] * 5)),
             *((name, "10.0.0.1") for name in guessed_names.ADDRESSES[:6]),
             ("Origin", "null"),
@@ -192,7 +198,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
             ("Cache-Control", "max-stale=3600, no-cache"), ("Pragma", "no-cache"),
             ("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("X-Requested-With", "XMLHttpRequest"),
             ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("DNT", "1"),
-            ("Origin", gate.settings.target.origin), *PREFLIGHT,
+            ("Origin", gate.settings.target.origin), ("Referer", f"{gate.settings.target.origin}/"), *PREFLIGHT,
             ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
             ("Accept", "text/event-stream, application/xml, image/png, application/openmetrics-text"),
         ],
@@ -200,13 +206,13 @@ def _claims(gate: Gate) -> dict[str, Fields]:
             *((name, "/healthz") for name in paths),
             ("X-HTTP-Method-Override", "OPTIONS"), ("X-Forwarded-Method", "OPTIONS"),
             ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8080"), ("Via", "1.1 proxy"), ("CDN-Loop", "cdn"),
-            ("traceparent", TRACE), ("X-Request-Id", "1"), ("Idempotency-Key", "1"), ("Max-Forwards", "0"),
+            *IDENTIFIERS, ("Max-Forwards", "0"),
             ("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async"),
             ("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1"),
             ("Authorization", "Bearer null"),
             ("If-Modified-Since", "Tue, 19 Jan 2038 03:14:07 GMT"), ("X-Amz-Date", "20270115T080000Z"),
             ("User-Agent", " ".join(guessed_names.AGENTS)),
-            ("Connection", gate.key_header),
+            ("Connection", f"{gate.key_header}, X-Forwarded-For, X-Real-IP"),
             ("If-None-Match", "*"), ("Range", "bytes=0-9"),
         ],
     }  # fmt: skip
