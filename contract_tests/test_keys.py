@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import chain, combinations
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
 
 @documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"], reads=["one run"])
 def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
-    """The first response for each key MUST NOT report a much smaller `total` than all later responses.
+    """The first response for each key MUST NOT report a much smaller or larger `total` than all later responses.
 
     One such key is accepted, because its use may explain the difference.
     """
@@ -116,8 +117,9 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
         raise NotTested(f"fewer than two keys have {STEADY_RESPONSES + 1} responses that can be compared")
     for key, ((first, total), (second, usual), *later) in judged.items():
         is_steady = not any(attribution.is_implausible_jump(usual, value) for _, value in later)
-        if is_steady and total < usual and attribution.is_implausible_jump(total, usual):
-            problem = f"/total is much smaller than in all later responses to {key.label}"
+        if is_steady and attribution.is_implausible_jump(total, usual):
+            size = "smaller" if total < usual else "larger"
+            problem = f"/total is much {size} than in all later responses to {key.label}"
             findings.append(member_finding(first, "total", problem, f"about {usual}", total, second.exchange))
     if len(findings) > 1:
         yield from findings
@@ -280,16 +282,33 @@ def _is_alike(text: str, key: Credential) -> bool:
         "keys/responses-are-not-mixed-up",
         "keys/concurrent-clients-are-kept-apart",
         "keys/only-the-header-selects-the-key",
+        "keys/metrics-of-a-key-are-steady",
     ],
     reads=["one run"],
 )
-def test_unusual_requests_are_not_mixed_up(other_ok_responses: Exchanges, used_keys: Profiles) -> Findings:
-    """A response to an unusual request with one key MUST NOT contain the usage metrics of another key.
+def test_unusual_requests_are_not_mixed_up(
+    gate: Gate, usage_metrics: list[UsageMetrics], other_ok_responses: Exchanges, used_keys: Profiles
+) -> Findings:
+    """A response to an unusual request with one key MUST NOT contain the usage metrics of another key or customer.
 
-    A request after a 429 is such a request.
+    A request after a 429 is such a request. Two counters or more that halve or double in a response without a query,
+    and then change back, are those of another customer.
     """
-    for exchange in kept_whole(other_ok_responses):
-        yield from _mixed_up(UsageMetrics(exchange), used_keys)
+    others = [UsageMetrics(exchange) for exchange in kept_whole(other_ok_responses)]
+    if (yield from report(chain.from_iterable(_mixed_up(metrics, used_keys) for metrics in others))):
+        return
+    plain = [metrics for metrics in others if metrics.exchange.request.target == gate.path.encode()]
+    in_order = sorted((*usage_metrics, *plain), key=lambda metrics: metrics.exchange.started)
+    changed = Counter(
+        metrics
+        for of_key in by_key(in_order).values()
+        for values in attribution.counters(of_key).values()
+        for metrics, *_ in attribution.transient_changes(values, attribution.is_implausible_jump)
+        if metrics in plain
+    )
+    for metrics, counters in changed.items():
+        if counters >= attribution.AGREEING:
+            yield Finding("the usage metrics are those of another customer", metrics.exchange)
 
 
 @documented(
