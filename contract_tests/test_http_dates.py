@@ -10,8 +10,8 @@ import pytest
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.dates import is_date, is_imf_fixdate, made_at
-from contract_tests.wire.http_lint import DATES
+from contract_tests.wire.dates import has_obsolete_form, is_date, is_imf_fixdate, made_at
+from contract_tests.wire.http_lint import DATES, OTHER_DATES
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
 from contract_tests.wire.not_tested import OWN_REQUESTS, NotApplicable, NotTested, or_not_applicable
 
@@ -101,11 +101,19 @@ def test_dates_are_of_one_clock(journal: Exchanges) -> Findings:
             return
 
 
-@specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
+@specified(
+    "RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form",
+    repeats=["rate/retry-after-is-well-formed"],
+)
 def test_dates_are_imf_fixdates(journal: Exchanges) -> Findings:
-    """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    """`Date`, `Last-Modified`, and a date in `Expires` or `Retry-After` MUST be like `Sun, 06 Nov 1994 08:49:37 GMT`.
+
+    The day of the week in `Expires` and `Retry-After` is not judged.
+    """
     dates = ((each, name, value) for each in journal for name in DATES for value in each.values(name))
-    for exchange, name, value in or_not_applicable(dates, f"no response has {' or '.join(DATES)}"):
+    others = ((each, name, value) for each in journal for name in OTHER_DATES for value in each.values(name))
+    wrong = [each for each in others if has_obsolete_form(each[2])]
+    for exchange, name, value in or_not_applicable((*dates, *wrong), f"no response has {' or '.join(DATES)}"):
         if not is_imf_fixdate(value):
             expected = "Sun, 06 Nov 1994 08:49:37 GMT or the like"
             yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=value)

@@ -11,6 +11,7 @@ from contract_tests.support.findings import Finding, Findings, field_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.connection import request_bytes
+from contract_tests.wire.grammar import malformed
 from contract_tests.wire.http_lint import SINGLE, complaints
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -80,6 +81,17 @@ def test_field_values_are_not_placeholders(journal: Exchanges) -> Findings:
                 yield Finding(f"{name} has no value", exchange)
             if part and not is_of_field and part[0] not in request_bytes(exchange.request):
                 yield Finding(f"the value of {name} is a placeholder", exchange, actual=value)
+
+
+@specified("RFC 9110, section 2.2: a sender does not generate elements that do not match the grammar")
+def test_usual_fields_match_their_grammar(journal: Exchanges) -> Findings:
+    """`Content-Type`, `Cache-Control`, `Vary` and `Content-Language` MUST match their grammar.
+
+    Parameters are separated by semicolons, and items of a list by commas. A value may be empty.
+    """
+    for exchange in journal:
+        for name, value in malformed(exchange):
+            yield Finding(f"{name} does not match its grammar", exchange, actual=value)
 
 
 @specified(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 from contract_tests.wire.messages import Exchange
 
+IMF_FIXDATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
+ISO_8601 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", re.ASCII)
 CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy or a limiter in front of it
 
 
@@ -30,6 +33,11 @@ def is_imf_fixdate(text: str) -> bool:
     text = text.replace(":60 GMT", ":59 GMT")  # a leap second
     at = timestamp(text) if text.endswith(" GMT") else None
     return at is not None and formatdate(at, usegmt=True) == text
+
+
+def has_obsolete_form(text: str) -> bool:
+    """Whether the text is a date in a form that may not be sent; the day of the week is not compared."""
+    return not IMF_FIXDATE.fullmatch(text) and (is_date(text) or bool(ISO_8601.match(text)))
 
 
 def has_time(exchange: Exchange) -> bool:

@@ -6,10 +6,12 @@ import re
 import time
 
 from contract_tests.wire.dates import timestamp
+from contract_tests.wire.grammar import malformed
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 
-DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
-SINGLE = (*DATES, "Content-Location", "Content-Range", "Content-Type", "ETag", "Location", "Retry-After")
+DATES = ("Date", "Last-Modified")
+OTHER_DATES = ("Expires", "Retry-After")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
+SINGLE = (*DATES, *OTHER_DATES, "Age", "Content-Location", "Content-Range", "Content-Type", "ETag", "Location")
 IGNORED = {
     "DATE_INCORRECT",  # the clock of this machine may be the wrong one
     "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
@@ -29,7 +31,9 @@ def complaints(exchange: Exchange) -> list[str]:
     linter.process_response_topline(exchange.version.encode(), str(exchange.status).encode(), exchange.reason.encode())
     # Pragma belongs to requests; it is common and harmless in responses, beside Cache-Control.
     # http/length-is-stated-once judges Content-Length beside Transfer-Encoding.
+    # http/usual-fields-match-their-grammar judges the malformed fields.
     omitted = {"pragma", "content-length" if exchange.values("Transfer-Encoding") else ""}
+    omitted.update(name.lower() for name, _ in malformed(exchange))
     fields = [(name.encode("latin-1"), value) for name, value in exchange.fields if name.lower() not in omitted]
     linter.process_headers(fields)
     linter.feed_content(exchange.raw_body)
