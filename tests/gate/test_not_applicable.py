@@ -34,6 +34,7 @@ OF_THE_SHIPPED_MOCK = {
     "cache/lifetime-has-vary",
     "cache/matching-etag-is-304",
     "cache/negotiated-coding-has-vary",
+    "cache/parts-have-their-stated-size",
     "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
     "errors/redirects-do-not-contain-keys",
