@@ -9,23 +9,27 @@ from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, Findings, field_finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange, Exchanges
-from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
+from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, SERVER_ERRORS, Exchange, Exchanges
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 LONGEST_WAIT = 3  # seconds that an idle connection is watched
 CLOSING_EARLY = 0.5  # seconds that a server may count from an earlier moment
 KEEP_ALIVE_TIMEOUT = re.compile(r"(?i)(?<![\w-])timeout=(\d{1,6})\b")
 LAST_REQUEST = re.compile(r"(?i)(?<![\w-])max=[01]\b")
-FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
+FIRST_PIECE = 24  # bytes of a request: the rest follows later, and its last two bytes after that
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
+HTTP_2_OFFER = (
+    ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+    ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
+)  # fmt: skip
 NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
 
 
 @specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
 def test_http_1_0_response_is_not_chunked(journal: Exchanges) -> Findings:
-    """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
-    answered = (each for each in journal if each.request.version == "HTTP/1.0" and each.status)
-    for exchange in or_not_tested(answered, NO_HTTP_1_0):
+    """A response of HTTP/1.0, or to an HTTP/1.0 request, MUST NOT have Transfer-Encoding."""
+    old = (each for each in journal if each.status and "1.0" in {each.request.version[5:], each.version})
+    for exchange in or_not_tested(old, NO_HTTP_1_0):
         if exchange.values("Transfer-Encoding"):
             problem = "an HTTP/1.0 client cannot read Transfer-Encoding"
             yield field_finding(exchange, "Transfer-Encoding", problem)
@@ -104,6 +108,7 @@ def test_http_1_0_connection_serves_two_requests(client: Gate) -> Findings:
     # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
     for place, key in {"first": client.second_or_main, "second": client.main}.items():
         label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
+        fields += [("Accept-Encoding", "gzip")] if place == "second" else []  # some servers compress into chunks
         exchange = client.send(key, label, fields=fields, version="HTTP/1.0")
         if exchange.ending in LATE_ENDINGS:
             yield Finding(f"no complete response to the {place} request", exchange)
@@ -120,21 +125,38 @@ def test_empty_line_before_a_request_is_ignored(client: Gate) -> Findings:
     yield from unless_200([client.send(client.main, "after an empty line", preamble=b"\r\n", new_connection=True)])
 
 
+@advisory(
+    "RFC 9110, section 7.8: a server may ignore Upgrade; Java's client sends it, and some frameworks never respond",
+    needs=NEEDS_VALID_KEY,
+)
+def test_offer_of_http_2_is_accepted(client: Gate) -> Findings:
+    """A response to an offer of HTTP/2 by `Upgrade: h2c` SHOULD have status 200, or 101 with that protocol.
+
+    A 5xx status is not judged here.
+    """
+    if client.settings.proxy or client.settings.target.scheme == "https":
+        raise NotApplicable("clients send such a request only without TLS and without a proxy")
+    exchange = client.send(client.main, "and an offer of HTTP/2", fields=HTTP_2_OFFER, new_connection=True)
+    is_switched = exchange.status == 101 and exchange.items("Upgrade") == ["h2c"]
+    if not is_switched and exchange.status not in SERVER_ERRORS:  # errors/no-request-causes-5xx reports those
+        yield from unless_200([exchange])
+
+
 @specified(
     "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
     needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
     repeats=["bypass/connection-does-not-authenticate"],
 )
 def test_split_and_pipelined_requests_are_separate(client: Gate) -> Findings:
-    """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
+    """A request in three pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
 
     The connection may be closed instead, after the first of several.
     """
-    halved = client.transport.send_pipelined([client.request(client.main, "in two pieces")], ahead=FIRST_PIECE)
+    split = client.transport.send_pipelined([client.request(client.main, "in three pieces")], ahead=FIRST_PIECE)
     keys = (client.main, client.keys[1] if client.keys[1:] else wrong_keys.UNKNOWN, None)
     pipelined = client.transport.send_pipelined([client.request(key, "pipelined with others") for key in keys])
     answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
-    for exchange in (*halved, pipelined[0], *answered):
+    for exchange in (*split, pipelined[0], *answered):
         credential = exchange.request.credential
         expected = {200} if credential in client.keys else client.baseline.refusals(credential)
         if exchange.status not in {429, *expected}:

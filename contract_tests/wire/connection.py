@@ -87,15 +87,16 @@ class Connection:
     def pipeline(self, requests: Sequence[Request], timeouts: Timeouts, *, ahead: int, room: int) -> list[Exchange]:
         """Send requests in one write, and read responses until the connection ends.
 
-        The first `ahead` bytes are sent separately. Only the beginning of a body of more than `room` bytes is kept.
+        The first `ahead` bytes are sent separately, and so are the last two then. Only the beginning of a body of more
+        than `room` bytes is kept.
         """
         data = b"".join(request_bytes(request, self.origin) for request in requests)
         problem = ""
-        if ahead:
-            problem = self._send(data[:ahead], timeouts)
+        for piece in (data[:ahead], data[ahead:-2]) if ahead else ():
+            problem = problem or self._send(piece, timeouts)
             self.clock.sleep(timeouts.grace)
-        started = self.clock.now()  # after the gate's own pause, which is not a part of the latency
-        problem = problem or self._send(data[ahead:], timeouts)
+        started = self.clock.now()  # after the gate's own pauses, which are not a part of the latency
+        problem = problem or self._send(data[-2:] if ahead else data, timeouts)
         exchanges: list[Exchange] = []
         early, self.early = self.early, b""
         for number, request in enumerate(requests, 1):

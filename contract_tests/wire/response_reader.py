@@ -58,7 +58,7 @@ class ResponseReader:
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = "HEAD" if request.method == "HEAD" else "GET"
         fields = [("Host", "any")]
-        if b"upgrade" in map(bytes.lower, request.values("Connection")):
+        if any(b"upgrade" in value.lower() for value in request.values("Connection")):
             fields.append(("Upgrade", "any"))  # h11 accepts a 101 only then
         self.parser.send(h11.Request(method=method, target="/", headers=fields))
         self.parser.send(h11.EndOfMessage())

@@ -154,7 +154,7 @@ class Transport:
         return exchanges
 
     def send_pipelined(self, requests: Sequence[Request], ahead: int = 0) -> list[Exchange]:
-        """Send requests in one write on a new connection, `ahead` bytes before the rest."""
+        """Send requests in one write on a new connection; in three, the first of `ahead` bytes and the last of two."""
         connection = self._connection_for(requests)
         room = self.retention.room(len(requests))
         exchanges = connection.pipeline(requests, self._timeouts(), ahead=ahead, room=room)
