@@ -150,6 +150,7 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
             ("Accept", "*/*"),
             ("Accept-Encoding", "zstd"),
             ("Content-Type", "application/json"),
+            ("Content-Length", "0"),
         ],
     }
     return {label: gate.unless_configured(fields) for label, fields in clients.items()}
