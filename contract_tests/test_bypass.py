@@ -149,7 +149,7 @@ def test_claims_do_not_authenticate(client: Gate) -> Findings:
     ways = [
         (
             f"but with {label}",
-            (*(Part("header", name, value) for name, value in fields), *pack, Part("query parameter", "file", end)),
+            (*(Part("header", name, value) for name, value in fields), *pack, Part("query parameter", "q", end)),
         )
         for (label, fields), pack, end in zip(claims.items(), switches, PUBLIC_ENDS, strict=True)
     ]
