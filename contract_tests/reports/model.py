@@ -137,7 +137,8 @@ class RuleReport:
     @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
-        cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        requests = counted(self.requests, "request") if self.requests else "no request of its own"
+        cost = f"{requests}, {self.seconds:.2f} s"
         return f"{cost}, in {self.runs} runs, of which the worst counts" if self.runs > 1 else cost
 
 

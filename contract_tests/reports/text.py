@@ -16,7 +16,7 @@ def rule_text(rule: RuleReport) -> str:
 
 
 def _rule_lines(rule: RuleReport) -> Iterator[str]:
-    yield f"{rule.id} is kept: {rule.reason}" if rule.outcome == "stale deviation" else f"{rule.id} is broken"
+    yield f"{rule.id} holds now: {rule.reason}" if rule.outcome == "stale deviation" else f"{rule.id} is broken"
     yield f"promise: {rule.promise}"
     yield f"source: {rule.source} ({rule.level})"
     if rule.deviation:

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contract_tests.run.options import Settings
 from usage_contract_pytest.arguments import OPTIONS, words
 
-OF_THE_WHOLE_RUN = {"--junitxml", "--junit-xml", *(option.name for option in OPTIONS if option.of_the_whole_run)}
+JUNIT = {"--junitxml", "--junit-xml"}
+REPORTS = {*JUNIT, "--report-dir", "--compare"}
+OF_THE_WHOLE_RUN = {*JUNIT, *(option.name for option in OPTIONS if option.of_the_whole_run)}
 
 
 def values_of(arguments: Sequence[str], *names: str) -> Iterator[str]:
@@ -24,6 +26,11 @@ def last_value(arguments: Sequence[str], *names: str) -> str:
 def command_for_one_rule(rule: str, arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that runs one rule of a run again; it leaves the reports of the whole run alone."""
     return repeating_command([*_without(OF_THE_WHOLE_RUN, arguments), "--rule", rule], settings)
+
+
+def command_without_reports(arguments: Sequence[str], settings: Settings) -> str:
+    """Return the command that repeats the run, and leaves its reports alone."""
+    return repeating_command([*_without(REPORTS, arguments)], settings)
 
 
 def repeating_command(arguments: Sequence[str], settings: Settings) -> str:

@@ -90,14 +90,15 @@ def _report_no_first_200(sender: BaselineSender, session: pytest.Session, exchan
     if cause := likely_cause(exchange, gate.settings.target, gate.operation.path):
         if exchange.status == 404 and _serves_health(gate):
             cause = f"{gate.settings.target.url}/healthz is served, and {gate.operation.path} is not"
-        _could_not_be_tested(gate, f"the first response is {exchange.outcome}; {cause}", exchange)
+        first = f"the first response is {exchange.status}" if exchange.status else "there is no HTTP response"
+        _could_not_be_tested(gate, f"{first}; {cause}", exchange)
     if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(gate):
         session.shouldfail = "the main key is refused for the form of its header"
         problem = "a valid key is refused because of the position or the case of its header"
         raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
     if exchange.status in AUTH_ERRORS:
-        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?{_quotes(gate.main)}"
-        _could_not_be_tested(gate, reason, exchange)
+        refusal = f"it refuses the main key with {exchange.status}"
+        _could_not_be_tested(gate, f"{refusal}: does the key belong to this deployment?{_quotes(gate.main)}", exchange)
     if exchange.status == 407:
         _could_not_be_tested(gate, "the proxy requires credentials (407), and --proxy takes no password", exchange)
     if not exchange.received:
@@ -135,7 +136,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         return "this port expects TLS; is it https instead of http?"
     if exchange.received and exchange.status is None and not LIKE_HTTP.search(exchange.head):
         begin = exchange.excerpt(exchange.head, longest=LONGEST_BEGINNING)
-        return f"it is not HTTP: it begins with '{begin}'; check host and port"
+        return f"the server sends '{begin}'; check host and port"
     if status in AUTH_ERRORS and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
     if status in REDIRECTS:

@@ -49,7 +49,7 @@ def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
     about = "about" if len(settings.keys) in {0, KEYS_OF_THE_MOCK} else "at most"  # some rules need several keys
     requests = min(baseline + sum(own.values()), settings.max_requests)
     yield (
-        f"in total {about} {counted(requests, 'request')}, at most {settings.max_requests} (--max-requests): "
+        f"in total {about} {counted(requests, 'request')} (--max-requests allows {settings.max_requests}), "
         f"{seconds(requests, settings.max_rate)} at "
         + (f"--max-rate {settings.max_rate:g}" if settings.max_rate else LIMIT)
     )

@@ -21,7 +21,7 @@ from contract_tests.reports.model import (
     counted,
 )
 from contract_tests.reports.pretty_json import marked
-from contract_tests.run.command_line import command_for_one_rule, repeating_command
+from contract_tests.run.command_line import command_for_one_rule, command_without_reports, repeating_command
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, headline
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -231,5 +231,5 @@ def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     if rule.outcome not in FAILURES:
         return ""
     if any(each.is_over_all for each in verdicts.rules if each.id == rule.id):
-        return repeating_command(ending.arguments, verdicts.settings)
+        return command_without_reports(ending.arguments, verdicts.settings)
     return command_for_one_rule(rule.id, ending.arguments, verdicts.settings)

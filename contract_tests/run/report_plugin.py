@@ -50,7 +50,7 @@ class ReportPlugin:
         """Store why the run ended early."""
         if isinstance(excinfo.value, CouldNotBeTestedError):
             excinfo.traceback = excinfo.traceback[-1:]  # pytest would format it, in vain
-        self.reason = str(excinfo.value) or "The run was interrupted."
+        self.reason = str(excinfo.value)
         self.exchange = getattr(excinfo.value, "exchange", None)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

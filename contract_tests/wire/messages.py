@@ -393,8 +393,10 @@ class Json:
 
     @property
     def _document(self) -> Document:
-        """Raises NotTested where the body has too many values."""
+        """Raises NotTested where the body is an object with too many values."""
         if is_too_large(self.exchange.body):
+            if not self.exchange.body.lstrip().startswith(b"{"):
+                return Document(problem=f"is not an object, and has more than {MOST_VALUES} values")
             raise NotTested(f"a body of {self.exchange.size} bytes has more than {MOST_VALUES} values")
         return FORMS.form("json", self.exchange.body, parse)
 

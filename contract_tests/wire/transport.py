@@ -387,7 +387,7 @@ class Transport:
         if wait > left:
             who = credential.label if credential else "a caller without a key"
             self.throttled_reason[credential] = (
-                f"{who} must wait {wait:.0f} s after a 429, and of --max-time {max(left, 0):.1f} s are left"
+                f"{who} must wait {wait:.0f} s after a 429, and only {max(left, 0):.1f} s of --max-time are left"
             )
             raise NotTested(self.throttled_reason[credential])
         self._pace.back_off(credential, self.clock.now() + wait)

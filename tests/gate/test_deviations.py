@@ -59,7 +59,7 @@ def test_a_deviation_that_no_longer_occurs_fails_the_run(expires: str, run_liste
     run = run_listed("auth/valid-key-is-200", expires)
     assert run.code == 1
     entry = f"known deviation until {expires} (platform, OPS-1)"
-    assert f"auth/valid-key-is-200 is kept: remove its entry from --known-deviations: {entry}" in run.output
+    assert f"auth/valid-key-is-200 holds now: remove its entry from --known-deviations: {entry}" in run.output
 
 
 def test_an_unknown_rule_is_rejected_with_the_nearest_id(run_listed: Callable[..., Run]) -> None:

@@ -50,9 +50,9 @@ WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
     "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "this port expects TLS; is it https instead of http?"),
     "SSH": (
         b"SSH-2.0-OpenSSH_9.2\r\n",
-        r"no response (truncated); it is not HTTP: it begins with 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
+        r"there is no HTTP response; the server sends 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
     ),
-    "text": (b"hello\r\n\r\n", r"it is not HTTP: it begins with 'hello\r\n\r\n'; check host and port"),
+    "text": (b"hello\r\n\r\n", r"the server sends 'hello\r\n\r\n'; check host and port"),
     "gateway": (
         http_response(
             b'{"message":"Missing Authentication Token"}',
@@ -90,7 +90,10 @@ def test_a_wrong_address_could_not_be_tested(how: str, run_gate: RunGate, serve:
     url = serve(lambda _: response)
     run = run_gate("--base-url", url, "--report-dir", "out", environment=MAIN)
     assert run.code == 4
-    assert f"{url} could not be tested: the first response is " in run.output
+    assert (
+        f"{url} could not be tested: {'the first' if 'HTTP/1' in str(response) else 'there is no HTTP'} response"
+        in run.output
+    )
     assert cause in run.output
     for text in (run.output, *(path.read_text() for path in (run.folder / "out").iterdir())):
         assert "GET /usage with the main key" in text
@@ -133,7 +136,7 @@ def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, s
 def test_a_refused_key_in_quotes_is_described(quote: str, run_gate: RunGate, serve: Serve) -> None:
     environment = {"CONTRACT_API_KEY": f"{quote}{SECRET}{quote}"}
     run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "403 Forbidden")), environment=environment)
-    assert "is the key this deployment's?; it begins and ends with a quote" in run.output
+    assert "does the key belong to this deployment?; it begins and ends with a quote" in run.output
     assert SECRET not in run.output
 
 

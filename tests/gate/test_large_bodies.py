@@ -143,7 +143,17 @@ def test_a_body_of_too_many_values_is_searched_for_metrics_and_not_parsed() -> N
     assert gate.contains_metrics(exchange_with(usage("more", VALUES["objects"])))
     assert not gate.contains_metrics(exchange_with(VALUES["objects"]))
     with pytest.raises(NotTested, match="has more than 200000 values"):
-        exchange_with(VALUES["objects"]).json.problem  # noqa: B018 - raises
+        exchange_with(usage("more", VALUES["objects"])).json.problem  # noqa: B018 - raises
+
+
+def test_an_array_of_too_many_values_is_rejected_without_being_parsed(run_gate: Callable[..., Run]) -> None:
+    exchange = exchange_with(b" " + VALUES["objects"])
+    assert exchange.json.problem == "is not an object, and has more than 200000 values"
+    assert exchange.exact is None
+    with serving(lambda _: response(VALUES["objects"])) as url:
+        options = ("--base-url", url, "--rule", "schema/body-is-json", "--max-rate", "1000")
+        run = run_gate(*options, environment={"CONTRACT_API_KEY": "main-key"})
+    assert (run.code, run.failed) == (1, {"schema/body-is-json"})
 
 
 def test_a_large_body_is_not_read_after_the_time_limit(transport: Any) -> None:

@@ -384,9 +384,10 @@ def test_the_junit_file_of_an_interrupted_run_has_an_error(run_gate: RunGate, se
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
         return http_response(b"{}")
 
-    run = run_gate("--base-url", serve(stop), "-k", "valid_key_is_200 or missing_key", environment=MAIN)
+    url = serve(stop)
+    run = run_gate("--base-url", url, "-k", "valid_key_is_200 or missing_key", environment=MAIN)
     assert run.code == 2
-    assert errors_in(tmp_path / "junit.xml") == ["The run was interrupted."]
+    assert errors_in(tmp_path / "junit.xml") == [f"{url} was not judged: the run was interrupted at level documented"]
 
 
 def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, serve: Serve) -> None:
