@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract_tests.reports.model import counted
+from contract_tests.support import wrong_keys
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY
 from contract_tests.support.findings import (
     Finding,
@@ -89,12 +90,14 @@ def head(client: Gate) -> Exchange:
 
 
 @specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY)
-def test_head_has_no_body(head: Exchange) -> Findings:
-    """A response to HEAD MUST NOT have a body."""
-    if head.ending == "malformed":
-        yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
-    if head.extra:
-        yield Finding(f"the head is followed by {counted(head.extra_size, 'byte')}", head)
+def test_head_has_no_body(client: Gate, head: Exchange) -> Findings:
+    """A response to HEAD MUST NOT have a body, also if the key is wrong."""
+    refused = client.send(wrong_keys.UNKNOWN, "by HEAD", method="HEAD", new_connection=True)
+    for exchange in (head, refused):
+        if exchange.ending == "malformed":
+            yield Finding(f"the response is malformed: {exchange.excerpt(exchange.problem)}", exchange)
+        if exchange.extra:
+            yield Finding(f"the head is followed by {counted(exchange.extra_size, 'byte')}", exchange)
 
 
 @specified("RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY)
