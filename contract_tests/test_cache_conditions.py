@@ -300,7 +300,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
 
 @specified(
     "RFC 9110, sections 14.4 and 15.3.7.1: Content-Range states the first and the last byte of a part, and the length",
-    repeats=["cache/partial-response-is-206"],
+    repeats=["cache/partial-response-is-206", "auth/valid-key-is-200"],
     reads=["coding", "bytes"],
 )
 def test_parts_have_their_stated_size(journal: Exchanges) -> Findings:
