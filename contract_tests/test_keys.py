@@ -15,7 +15,14 @@ from contract_tests.metrics.attribution import Profiles
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import disclosed, is_masked, may_show, texts_named
-from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
+from contract_tests.support.facts import (
+    NEEDS_AUTH_ERRORS,
+    NEEDS_READABLE_BODY,
+    NEEDS_VALID_KEY,
+    NO_SECOND_KEY,
+    TWO_KEYS,
+    having,
+)
 from contract_tests.support.findings import Finding, Findings, member_finding, report, status_finding
 from contract_tests.support.gate import Gate, RequestOptions
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
@@ -112,7 +119,7 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
     totals = {key: attribution.counters(of_each[key])["total"] for key in gate.keys}
     judged = {key: values for key, values in totals.items() if len(values) > STEADY_RESPONSES}
     if len(gate.keys) < 2:
-        raise NotTested("use of the key may explain the difference, unless another key has it too", wanted=TWO_KEYS)
+        raise NotTested(NO_SECOND_KEY, wanted=TWO_KEYS)
     if len(judged) < 2:
         raise NotTested(f"fewer than two keys have {STEADY_RESPONSES + 1} responses that can be compared")
     for key, ((first, total), (second, usual), *later) in judged.items():

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from contract_tests.metrics.attribution import is_implausible_jump
 from contract_tests.metrics.view import UsageMetrics, by_key, with_members
-from contract_tests.support.facts import TWO_KEYS
+from contract_tests.support.facts import NO_SECOND_KEY, TWO_KEYS
 from contract_tests.support.findings import Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import DOCUMENT, USAGE, advisory, documented
@@ -23,7 +23,7 @@ def test_requests_count_for_their_own_key(gate: Gate, usage_metrics: list[UsageM
     Two keys or more are reported if each grows by the number of requests with all keys between any two responses.
     """
     if len(gate.keys) < 2:
-        raise NotTested("requests with another key are needed", wanted=TWO_KEYS)
+        raise NotTested(NO_SECOND_KEY, wanted=TWO_KEYS)
     in_order = sorted(with_members(usage_metrics, "total"), key=lambda stated: stated[0].exchange.started)
     findings = []
     for key in gate.keys:

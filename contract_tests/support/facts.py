@@ -17,6 +17,7 @@ from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.strict_json import member_names, objects
 
 TWO_KEYS = "two used keys"  # a need that the summary names
+NO_SECOND_KEY = "it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from contract_tests.metrics.schema import contract
-from contract_tests.support.facts import TWO_KEYS, Baseline, contains_metrics
+from contract_tests.support.facts import NO_SECOND_KEY, TWO_KEYS, Baseline, contains_metrics
 from contract_tests.support.findings import Finding, Findings, one_of, status_finding
 from contract_tests.support.request_parts import RefusedParts
 from contract_tests.wire.messages import (
@@ -122,7 +122,7 @@ class Gate:
     def second(self) -> Credential:
         """The second key; NotTested where only one was given."""
         if len(self.keys) < 2:
-            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)", wanted=TWO_KEYS)
+            raise NotTested(NO_SECOND_KEY, wanted=TWO_KEYS)
         return self.keys[1]
 
     @property
