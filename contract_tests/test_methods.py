@@ -92,8 +92,12 @@ def head(client: Gate) -> Exchange:
 @specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY)
 def test_head_has_no_body(client: Gate, head: Exchange) -> Findings:
     """A response to HEAD MUST NOT have a body, also if the key is wrong."""
-    refused = client.send(wrong_keys.UNKNOWN, "by HEAD", method="HEAD", new_connection=True)
-    for exchange in (head, refused):
+    compressed = [("Accept-Encoding", "gzip")]  # the end of an empty stream is a body, too
+    requests = [
+        client.request(client.main, "by HEAD, accepting gzip", method="HEAD", fields=compressed, new_connection=True),
+        client.request(wrong_keys.UNKNOWN, "by HEAD", method="HEAD", new_connection=True),
+    ]
+    for exchange in (head, *client.send_in_turn(requests)):
         if exchange.ending == "malformed":
             yield Finding(f"the response is malformed: {exchange.excerpt(exchange.problem)}", exchange)
         if exchange.extra:
