@@ -207,7 +207,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
             *((name, "/healthz") for name in paths),
             ("X-HTTP-Method-Override", "OPTIONS"), ("X-Forwarded-Method", "OPTIONS"),
             ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8080"), ("Via", "1.1 proxy"), ("CDN-Loop", "cdn"),
-            *IDENTIFIERS, ("Max-Forwards", "0"),
+            *IDENTIFIERS, ("Idempotency-Key", "1"), ("Max-Forwards", "0"),
             ("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async"),
             ("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1"),
             ("Authorization", "Bearer null"),

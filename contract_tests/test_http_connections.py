@@ -9,8 +9,8 @@ from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, Findings, field_finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, SERVER_ERRORS, Exchange, Exchanges
-from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
+from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange, Exchanges
+from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 LONGEST_WAIT = 3  # seconds that an idle connection is watched
 CLOSING_EARLY = 0.5  # seconds that a server may count from an earlier moment
@@ -18,10 +18,6 @@ KEEP_ALIVE_TIMEOUT = re.compile(r"(?i)(?<![\w-])timeout=(\d{1,6})\b")
 LAST_REQUEST = re.compile(r"(?i)(?<![\w-])max=[01]\b")
 FIRST_PIECE = 24  # bytes of a request: the rest follows later, and its last two bytes after that
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
-HTTP_2_OFFER = (
-    ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
-    ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
-)  # fmt: skip
 NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
 
 
@@ -123,23 +119,6 @@ def test_http_1_0_connection_serves_two_requests(client: Gate) -> Findings:
 def test_empty_line_before_a_request_is_ignored(client: Gate) -> Findings:
     """A response to a request after an empty line SHOULD have status 200."""
     yield from unless_200([client.send(client.main, "after an empty line", preamble=b"\r\n", new_connection=True)])
-
-
-@advisory(
-    "RFC 9110, section 7.8: a server may ignore Upgrade; Java's client sends it, and some frameworks never respond",
-    needs=NEEDS_VALID_KEY,
-)
-def test_offer_of_http_2_is_accepted(client: Gate) -> Findings:
-    """A response to an offer of HTTP/2 by `Upgrade: h2c` SHOULD have status 200, or 101 with that protocol.
-
-    A 5xx status is not judged here.
-    """
-    if client.settings.proxy or client.settings.target.scheme == "https":
-        raise NotApplicable("clients send such a request only without TLS and without a proxy")
-    exchange = client.send(client.main, "and an offer of HTTP/2", fields=HTTP_2_OFFER, new_connection=True)
-    is_switched = exchange.status == 101 and exchange.items("Upgrade") == ["h2c"]
-    if not is_switched and exchange.status not in SERVER_ERRORS:  # errors/no-request-causes-5xx reports those
-        yield from unless_200([exchange])
 
 
 @specified(

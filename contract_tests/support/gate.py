@@ -51,7 +51,7 @@ VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
 NUMBER = "6f1c2e7a"
 # Identifiers that clients and proxies choose; requests with a key and without one have the same.
 IDENTIFIERS = (
-    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("Idempotency-Key", NUMBER),
+    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER),
     ("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"),
 )  # fmt: skip
 

@@ -58,7 +58,6 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/date-is-the-current-time",
     "methods/head-matches-get",
     "http/headers-are-well-formed",
-    "http/offer-of-http-2-is-accepted",
     "http/lengths-are-stated",
     "http/media-type-is-not-guessed",
     "methods/other-methods-are-405",
