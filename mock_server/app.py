@@ -13,7 +13,7 @@ from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.files import NONE, check_folder, fixture_names
 from mock_server.fixtures.library import Library
 from mock_server.journal.journal import Journal
-from mock_server.options import MockOptions, texts
+from mock_server.options import MockOptions, fault_names, texts
 from mock_server.simulation.clock import MockClock, Sleep, wall_clock
 from mock_server.simulation.overrides import FaultUse, Override
 from mock_server.simulation.simulator import Simulator
@@ -84,7 +84,7 @@ def make_app(
 
 def _start_override(options: MockOptions, fault: Fault | None) -> Override:
     """Return the override of the options, with a fault beside theirs."""
-    names = list(texts(options.fault))
+    names = list(fault_names(options.fault))
     if fault and fault.name not in (name.partition("@")[0] for name in names):
         names = [*(name for name in names if name != NONE), fault.name]
     return Override(

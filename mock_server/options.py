@@ -140,6 +140,8 @@ class Option(NamedTuple):
         if not self.repeats:
             return self._read_one(value)
         values = texts(value) if isinstance(value, str | list | tuple) else [value]
+        if self.reader is fault:  # unlike a key, its name has no space
+            values = fault_names(values)
         if not values:
             raise ValueError("is empty; omit it for the default")
         return tuple(map(self._read_one, values))
@@ -157,6 +159,12 @@ class Option(NamedTuple):
 def texts(value: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the values of an option with several values."""
     return tuple(value.split() if isinstance(value, str) else value or ())
+
+
+def fault_names(value: str | Iterable[Any] | None) -> tuple[Any, ...]:
+    """Return the names of faults; a text, also one in a list, is split at spaces."""
+    values = [value] if isinstance(value, str) else value or ()
+    return tuple(name for each in values for name in (each.split() if isinstance(each, str) and each else [each]))
 
 
 def _option(default: Any, metavar: str, text: str, reader: Reader = str, *, repeats: bool = False) -> Any:

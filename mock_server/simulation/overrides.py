@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.fixtures.delays import parse_delay
 from mock_server.fixtures.files import NONE
+from mock_server.options import fault_names
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:
@@ -201,10 +202,10 @@ def fault_uses(names: str | Iterable[str], **members: Any) -> tuple[FaultUse, ..
     """Return the uses of faults, each one once.
 
     Args:
-        names: The names of the faults, as a list or separated by spaces; NONE alone switches faults off.
+        names: The names of the faults, as in an option; NONE alone switches faults off.
         members: The other members of each use.
     """
-    listed = list(dict.fromkeys(names.split() if isinstance(names, str) else names))
+    listed = list(dict.fromkeys(fault_names(names)))
     return () if listed == [NONE] else tuple(FaultUse(name, **members) for name in listed)
 
 

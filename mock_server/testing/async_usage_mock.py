@@ -22,7 +22,7 @@ from mock_server.fixtures.deployments import (
     load_deployment,
 )
 from mock_server.journal.journal import Journal
-from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
+from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text
 from mock_server.simulation.clock import MockClock
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
@@ -343,7 +343,7 @@ _load_once, _load_deployment_once = cache(load), cache(load_deployment)
 
 
 def _fault_uses(fault: str | Sequence[str], **members: Any) -> tuple[FaultUse, ...]:
-    names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
+    names = fault if isinstance(fault, list | tuple) else [fault]
     uses = fault_uses([check_text("fault", name) for name in names], **members)
     for use in uses:
         name, at, _ = use.name.partition("@")

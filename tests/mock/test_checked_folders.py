@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import FixtureError, UsageMock
+from mock_server import FixtureError, UsageMock, load_fault
 from mock_server.command.cli import main
-from mock_server.options import OptionError
 
 ONE_KEY = "description: d\nkeys: {my-key: {}}\n"
 TWO_KEYS = "description: d\nkeys: {my-key: {}, other-key: {}}\n"
@@ -119,8 +118,8 @@ def test_a_name_that_cannot_be_selected_is_rejected_with_the_reason(
 
 def test_a_selected_file_with_such_a_name_is_rejected_with_the_reason(tmp_path: Path) -> None:
     write(tmp_path, **{"faults__f g": "description: d\nbreaks: []\n"})
-    with pytest.raises((FixtureError, OptionError), match="has a space in its name"):
-        UsageMock(fixtures=tmp_path, fault=["f g"])
+    with pytest.raises(FixtureError, match="has a space in its name"):
+        load_fault("f g", tmp_path)
 
 
 def test_a_scenario_with_a_space_in_its_name_can_be_selected(tmp_path: Path) -> None:

@@ -216,3 +216,21 @@ def test_the_clock_is_advanced_by_the_same_seconds(limited: UsageMock) -> None:
     limited.advance(END_OF_TIME // 2)
     assert Api(limited.url).do("PATCH", "/clock", {"now": 0, "advance": END_OF_TIME})["now"] == END_OF_TIME
     assert Api(limited.url).request("PATCH", "/clock", {"now": 0, "advance": END_OF_TIME + 1}).status == 422
+
+
+FAULTS = ("total-is-a-text", "lower-case-fields")
+
+
+@pytest.mark.parametrize("forms", [" ".join(FAULTS), [" ".join(FAULTS)], list(FAULTS)], ids=str)
+def test_several_faults_have_the_same_forms_everywhere(tmp_path: Path, forms: str | list[str]) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(f"fault = {forms!r}\n")
+    as_arguments = (forms,) if isinstance(forms, str) else tuple(forms)
+    for options in (read_options({"config": str(config)}, {}), read_options({"fault": as_arguments}, {})):
+        assert options.fault == FAULTS
+    with UsageMock(fault=forms) as mock:
+        api = Api(mock.url)
+        assert api.get("/state")["start"]["fault"] == " ".join(FAULTS)
+        assert api.do("PATCH", "/behaviour", {"fault": forms})["fault"] == " ".join(FAULTS)
+        mock.fail(forms, "demo-busy")
+        assert api.get("/state")["keys"][0]["override"]["fault"] == " ".join(FAULTS)
