@@ -14,7 +14,7 @@ from mock_server.web.answers import answer_of, sequence_of
 async def change_behaviour(context: Context, call: Call) -> web.Response:
     """Set or clear overrides of a key, or of everyone."""
     simulator, body = context.simulator, call.body
-    key = context.key(body["key"]) if "key" in body else None
+    key = simulator.find(body["key"]) if "key" in body else None
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
     if isinstance(delay := body.get("delay"), int | float):
         changes["delay"] = seconds_text(delay)

@@ -13,12 +13,9 @@ import orjson
 from aiohttp import web
 
 from mock_server.control.broadcast import Broadcast
-from mock_server.masking import mask_key
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.mock import Mock
 from mock_server.web.responses import ALWAYS, JSON, error_response
-
-LISTED = 20
 
 # A response is never part of a page of another site.
 SAME_SITE = {**ALWAYS, "Cross-Origin-Resource-Policy": "same-origin"}
@@ -80,22 +77,6 @@ class Context:
     def uptime(self) -> float:
         """The real seconds since the start."""
         return round(time.monotonic() - self.started, 3)
-
-    def key(self, name: str) -> str:
-        """Return the key with a name, which is the key itself or its identifier.
-
-        Raises:
-            ControlError: The mock does not have the key.
-        """
-        if self.simulator.has(name):
-            return name
-        ids = {mask_key(key): key for key in self.simulator.keys}
-        if name not in ids:
-            listed = ", ".join(list(ids)[:LISTED]) + (", …" if len(ids) > LISTED else "")
-            raise ControlError(
-                404, "unknown-key", f"The mock does not have this key; create it first. It has {listed}."
-            )
-        return ids[name]
 
 
 Operate = Callable[[Context, Call], Awaitable[web.StreamResponse]]

@@ -28,7 +28,7 @@ async def make_key(context: Context, call: Call) -> web.Response:
 async def record_traffic(context: Context, call: Call) -> web.Response:
     """Record traffic: all entries of the body, or none."""
     entries = call.body if isinstance(call.body, list) else [call.body]
-    records = [(context.key(entry["key"]), _calls(entry), entry) for entry in entries]
+    records = [(context.simulator.find(entry["key"]), _calls(entry), entry) for entry in entries]
     calls_by_key: defaultdict[str, list[Calls]] = defaultdict(list)
     for key, calls, _ in records:
         calls_by_key[key].append(calls)

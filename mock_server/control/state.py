@@ -27,7 +27,7 @@ async def get_metrics(context: Context, _: Call) -> web.Response:
 
 async def reset(context: Context, call: Call) -> web.Response:
     """Reset a key, or everything, to the start."""
-    await context.mock.reset(context.key(call.body["key"]) if "key" in call.body else None)
+    await context.mock.reset(context.simulator.find(call.body["key"]) if "key" in call.body else None)
     return no_content()
 
 

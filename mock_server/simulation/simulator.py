@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -27,7 +27,7 @@ from mock_server.simulation.overrides import (
     Overrides,
 )
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
-from usage_contract.suggestions import closest_match
+from usage_contract.suggestions import LISTED, closest_match, first_of
 
 
 class UnknownKeyError(LookupError):
@@ -35,17 +35,17 @@ class UnknownKeyError(LookupError):
 
     Args:
         key: The unknown key.
-        keys: The keys of the mock.
-        public_keys: Those that the text may contain.
+        shown: The keys of the mock, each with its name for people.
         hint: A hint where no key is similar.
     """
 
-    def __init__(
-        self, key: str, keys: Iterable[str], public_keys: Container[str] = (), hint: str = "create it first"
-    ) -> None:
-        match = closest_match(key, keys)
-        meant = f"did you mean {match if match in public_keys else mask_key(match)}?" if match else hint
-        super().__init__(f"the mock does not have this key; {meant}")
+    def __init__(self, key: str, shown: dict[str, str], hint: str = "create it first") -> None:
+        by_name = {mask_key(each): name for each, name in shown.items()} | shown
+        if match := closest_match(key, by_name):
+            advice = f"did you mean {by_name[match]}?"
+        else:
+            advice = f"it has {first_of(list(shown.values()), LISTED) or 'none'}; {hint}"
+        super().__init__(f"the mock does not have this key; {advice}")
 
 
 class RevokedKeyError(LookupError):
@@ -105,6 +105,24 @@ class Simulator:
     def label(self, key: str) -> str | None:
         """Return the name for people of a key."""
         return self._own_facts(self.library, key).label
+
+    def find(self, name: str) -> str:
+        """Return the key with a name, which is the key itself or its identifier.
+
+        Raises:
+            UnknownKeyError: The mock does not have the key.
+        """
+        if self.has(name):
+            return name
+        key = next((key for key in self.keys if mask_key(key) == name), None)
+        if key is None:
+            raise self.unknown_key(name)
+        return key
+
+    def unknown_key(self, key: str, **hint: str) -> UnknownKeyError:
+        """Return the error for a key that the mock does not have."""
+        shown = self.library.deployment.shown
+        return UnknownKeyError(key, {each: self.label(each) or shown(each) for each in self.keys}, **hint)
 
     # Reading, for each request.
 
@@ -349,7 +367,7 @@ class Simulator:
         if key is not None and not isinstance(key, str):
             raise TypeError(f"key: {key!r} is not a text; other arguments have names, such as times=2")
         if key is not None and not self.has(key):
-            raise UnknownKeyError(key, self.keys, self.library.deployment.public_keys)
+            raise self.unknown_key(key)
 
     async def _change(
         self,

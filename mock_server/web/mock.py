@@ -12,7 +12,7 @@ from mock_server.fixtures.library import Library
 from mock_server.journal.journal import Journal
 from mock_server.masking import mask_key
 from mock_server.simulation.clock import Sleep
-from mock_server.simulation.simulator import Simulator, UnknownKeyError
+from mock_server.simulation.simulator import Simulator
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.fault_injector import FaultInjectors
 from mock_server.web.routes import Routes
@@ -84,8 +84,7 @@ class Mock:
         """
         simulator = self.simulator
         if key and not (simulator.has(key) or key in map(mask_key, simulator.keys) or self.journal.has(key)):
-            hint = "select requests with any other key by headers=…"
-            raise UnknownKeyError(key, simulator.keys, simulator.library.deployment.public_keys, hint)
+            raise simulator.unknown_key(key, hint="select requests with any other key by headers=…")
 
     def swap_fixtures(self, library: Library, routes: Routes) -> None:
         """Serve other files. Accounts, overrides and journal stay; faults lose their memory.

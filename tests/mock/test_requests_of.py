@@ -79,7 +79,7 @@ def test_a_misspelled_key_is_rejected_with_a_suggestion(limited: UsageMock) -> N
     send_request(limited.url, headers=[(KEY, "demo-busy")])
     with pytest.raises(UnknownKeyError, match=r"the mock does not have this key; did you mean demo-busy\?$"):
         limited.requests_of("demo-bussy")
-    with pytest.raises(UnknownKeyError, match=r"the mock does not have this key; select .* by headers=…$"):
+    with pytest.raises(UnknownKeyError, match=r"this key; it has demo-busy, .*; select .* by headers=…$"):
         limited.requests_of("entirely different")
 
 

@@ -85,7 +85,7 @@ def test_responses_can_be_delayed(contract: Contract) -> None:
         (lambda mock: mock.use("throtled"), "did you mean 'throttled'?"),
         (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset-in-the-body'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
-        (lambda mock: mock.use("fresh", key="nobody"), "the mock does not have this key; create it first"),
+        (lambda mock: mock.use("fresh", key="nobody"), "this key; it has demo-busy, demo-modest, demo-fresh; create"),
         (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock does not have this key; did you mean demo-busy?"),
         (lambda mock: mock.record("d.example", key=""), "the mock does not have this key"),
         (lambda _: UsageMock(deployment="defualt"), "did you mean 'default'?"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mock_server import UsageMock
+from mock_server import Deployment, Key, UsageMock
 from mock_server.fixtures.files import shipped_fixtures
 from mock_server.masking import mask_key
 from tests.support.control_api import JSON, Api
@@ -260,7 +260,7 @@ def stable(state: dict[str, Any]) -> dict[str, Any]:
 WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"scenario": "hevay"}, 404, "did you mean 'heavy'?"),
     ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is not a fault"),
-    ("PATCH", "/behaviour", {"key": "nobody's"}, 404, mask_key(BUSY)),
+    ("PATCH", "/behaviour", {"key": "nobody's"}, 404, f"it has {BUSY}, {MODEST}"),
     ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
     ("PATCH", "/behaviour", {"code": 700}, 422, "body /code: must be at most 599"),
     ("PATCH", "/behaviour", {"delay": "soon"}, 409, "LOW..HIGH"),
@@ -298,6 +298,27 @@ def test_every_problem_of_a_body_is_reported(
 ) -> None:
     found, detail = api.refused(method, path, body)
     assert (found, message in detail) == (status, True), detail
+
+
+@pytest.mark.parametrize("key", ["demo-bsy", mask_key("demo-busy")[:-1]])
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("PATCH", "/behaviour", {"code": 503}),
+        ("POST", "/reset", {}),
+        ("POST", "/traffic", {"domain": "shop.example"}),
+        ("POST", "/verify", {}),
+    ],
+)
+def test_a_misspelled_key_has_one_message(api: Api, method: str, path: str, more: dict[str, Any], key: str) -> None:
+    found = api.refused(method, path, {"key": key, **more})
+    assert found == (404, "the mock does not have this key; did you mean demo-busy?")
+
+
+def test_a_suggested_key_has_its_label() -> None:
+    with UsageMock(deployment=Deployment("d", "d", {"secret-of-shop": Key(label="Shop")})) as mock:
+        found = Api(mock.url).refused("POST", "/reset", {"key": "secret-of-shp"})
+    assert found == (404, "the mock does not have this key; did you mean Shop?")
 
 
 def test_a_fault_whose_file_was_removed_is_reported(tmp_path: Path) -> None:
