@@ -26,17 +26,18 @@ async def make_key(context: Context, call: Call) -> web.Response:
 
 
 async def record_traffic(context: Context, call: Call) -> web.Response:
-    """Record traffic: all entries of the body, or none."""
+    """Record traffic, without a key that of the first one: all entries of the body, or none."""
     entries = call.body if isinstance(call.body, list) else [call.body]
-    records = [(context.simulator.find(entry["key"]), _calls(entry), entry) for entry in entries]
+    simulator = context.simulator
+    records = [(simulator.find(entry.get("key", simulator.keys[0])), _calls(entry), entry) for entry in entries]
     calls_by_key: defaultdict[str, list[Calls]] = defaultdict(list)
     for key, calls, _ in records:
         calls_by_key[key].append(calls)
     for key, all_calls in calls_by_key.items():
-        context.simulator.check_room(key, all_calls)
+        simulator.check_room(key, all_calls)
     for key, calls, entry in records:
         traffic: Traffic = {entry["domain"]: {entry.get("protocol", "fetch"): calls}}
-        await context.simulator.record(key, traffic)
+        await simulator.record(key, traffic)
     return no_content()
 
 

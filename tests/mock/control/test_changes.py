@@ -38,6 +38,12 @@ def test_an_override_without_a_key_is_for_all_keys(api: Api, limited: UsageMock)
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [503, 503]
 
 
+def test_traffic_without_a_key_is_that_of_the_first_key(api: Api, limited: UsageMock) -> None:
+    before = [total(limited, key) for key in (BUSY, MODEST)]
+    api.do("POST", "/traffic", [{"domain": "shop.example", "requests": 2}, {"key": MODEST, "domain": "shop.example"}])
+    assert [total(limited, key) for key in (BUSY, MODEST)] == [before[0] + 2, before[1] + 1]
+
+
 def test_a_change_keeps_other_members_of_an_override(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "heavy", "delay": "0.001"})
     changed = api.do("PATCH", "/behaviour", {"delay": "0.002"})
@@ -266,7 +272,7 @@ WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"delay": "soon"}, 409, "LOW..HIGH"),
     ("PATCH", "/behaviour", {"times": 2}, 422, "has times, which needs code or fault"),
     ("PATCH", "/behaviour", {"scenaro": "heavy"}, 422, "did you mean 'scenario'?"),
-    ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
+    ("POST", "/traffic", {"key": BUSY}, 422, "'domain' is missing"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 409, "failures"),
     (
         "POST",
