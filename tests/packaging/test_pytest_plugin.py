@@ -145,6 +145,20 @@ def test_two_servers(): assert len(urls) == 2
     assert_passes(pytester, passed=5)
 
 
+def test_a_test_can_have_its_own_deployment(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+from mock_server import Deployment, Key
+OWN = Deployment("own", "", {"own-key": Key()})
+@pytest.mark.parametrize("usage_mock_deployment", [OWN, "default"], ids=["own", "default"], scope="session")
+def test_it(usage_mock, usage_mock_deployment):
+    assert usage_mock.api_key == ("own-key" if usage_mock_deployment is OWN else "demo-busy")
+"""
+    )
+    assert_passes(pytester, passed=2)
+
+
 def test_the_server_of_the_session_is_not_used_with_other_options(pytester: pytest.Pytester) -> None:
     write(pytester, FOLDERS)
     use = "def test_c(usage_mock_server): pass"
