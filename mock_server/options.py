@@ -225,6 +225,8 @@ class MockOptions:
     log: str = _option(
         "text", "FORMAT", "format of the log on standard error: text, json or none", choice("text", "json", "none")
     )
+    #: Where the command has found the value of an option, such as "usage-mock.toml:2 fault"; not an option.
+    places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
@@ -253,9 +255,15 @@ class MockOptions:
         """
         if self.tls_cert is None and self.tls_key is None:
             return None
-        if self.tls_cert is None or self.tls_key is None:
-            raise OptionError(["--tls-cert, --tls-key: one of them is missing; set both or neither"])
+        if self.tls_cert is None:
+            raise OptionError([f"{self.place('tls_key')}: {self.place('tls_cert')} is missing; set both or neither"])
+        if self.tls_key is None:
+            raise OptionError([f"{self.place('tls_cert')}: {self.place('tls_key')} is missing; set both or neither"])
         return Path(self.tls_cert), Path(self.tls_key)
+
+    def place(self, attribute: str) -> str:
+        """Return the subject of a message about an option: where the user has set it, or its name."""
+        return self.places.get(attribute, attribute)
 
     @property
     def delay_text(self) -> str | None:
@@ -291,7 +299,9 @@ class UsageMockOptions(TypedDict, total=False):
     grace: float
 
 
-OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
+OPTIONS = tuple(
+    Option(option.name, option.default, **option.metadata) for option in fields(MockOptions) if option.metadata
+)
 
 
 def fits(value: object, hint: Any) -> bool:

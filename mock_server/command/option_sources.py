@@ -43,11 +43,15 @@ def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]
     on_command_line = [
         (option, f"--{option.name}", arguments[option.attribute]) for option in OPTIONS if option.attribute in arguments
     ]
-    values = _read([*in_environment, *on_command_line], problems)
-    values = _read([*_file(values.get("config"), problems)], problems) | values
+    given = [*in_environment, *on_command_line]
+    values = _read(given, problems)
+    in_file = [*_file(values.get("config"), problems)]
+    values = _read(in_file, problems) | values
     if problems:
         raise OptionError(problems)
-    return MockOptions(**values)
+    places = {option.attribute: f"--{option.name}" for option in OPTIONS}
+    places |= {option.attribute: place for option, place, _ in (*in_file, *given)}
+    return MockOptions(**values, places=places)
 
 
 def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
     for name, value in data.items():
         place = f"{path}:{_line(text, name)}"
         if name not in _BY_NAME:
-            problems.append(f"{place} {name!r} is not an option; {suggest(name, _BY_NAME)}")
+            problems.append(f"{place}: {name!r} is not an option; {suggest(name, _BY_NAME)}")
         elif _BY_NAME[name].reader is Path and isinstance(value, str) and value:
             yield _BY_NAME[name], f"{place} {name}", path.parent / value
         else:

@@ -43,10 +43,11 @@ def serve(options: MockOptions) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
     if options.workers == 1:
         return _serve(options)
+    place = options.place("workers")
     if options.state is None:
-        raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
+        raise OptionError([f"{place}: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
-        raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
+        raise OptionError([f"{place}: this system has no fork or no SO_REUSEPORT; start one process"])
 
     def announce(url: str) -> None:
         message = _summary(url, read_library(options).deployment)
@@ -65,13 +66,13 @@ def _serve(options: MockOptions) -> int:
         if options.tls_files:
             tls = server_context(*options.tls_files)
     except DelayError as error:
-        raise OptionError([f"--delay: {error}"]) from None
+        raise OptionError([f"{options.place('delay')}: {error}"]) from None
     except CertificateError as error:
-        raise OptionError([f"--tls-cert: {error}"]) from None
+        raise OptionError([f"{options.place('tls_cert')}: {error}"]) from None
     except StateUnavailableError as error:
-        raise OptionError([f"--state: {error}"]) from None
+        raise OptionError([f"{options.place('state')}: {error}"]) from None
     except UnknownNameError as error:  # its kinds are those of the options
-        raise OptionError([f"--{error.kind}: {error}"]) from None
+        raise OptionError([f"{options.place(error.kind)}: {error}"]) from None
     with asyncio.Runner(loop_factory=new_event_loop) as runner, suppress(asyncio.CancelledError):  # a second signal
         runner.run(serve_until_signalled(app, options, tls))
     return 0

@@ -8,6 +8,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from mock_server import UsageMock
+from mock_server.command.cli import main
 from mock_server.command.option_sources import read_options
 from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions
 
@@ -69,7 +71,7 @@ def test_each_option_can_come_from_the_environment_and_the_file(option: Option) 
 
 def test_usage_mock_has_the_options_of_the_command_except_those_for_the_command_alone() -> None:
     hints = get_type_hints(MockOptions)
-    for_command = ("config", "workers", "reload", "log")
+    for_command = ("config", "workers", "reload", "log", "places")
     expected = {name: hint for name, hint in hints.items() if name not in (*for_command, "deployment")}
     assert get_type_hints(UsageMockOptions) == expected
 
@@ -127,14 +129,52 @@ def test_every_problem_is_reported_with_its_position() -> None:
         "'USAGE_MOCK_PROT' is not a variable of the mock",
         "USAGE_MOCK_RATE_LIMIT: 'maybe' is not valid",
         "--seed: '-1' is not a whole number from 0 to 999999999999999999",
-        "usage-mock.toml:4 'senario' is not an option",
-        "usage-mock.toml:6 'hots' is not an option",
+        "usage-mock.toml:4: 'senario' is not an option",
+        "usage-mock.toml:6: 'hots' is not an option",
         "usage-mock.toml:2 port: must be a text or a number",
         "usage-mock.toml:5 log: 'jsn' is not valid",
     ]
     assert [re.findall(r"did you mean '(.*?)'", each) for each in found] == [
         ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], [],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('fault = ["body-is-empty", 3]', "fault: '3' is not a fault"),
+        ('scenario = "hevy"', "scenario: 'hevy' is not a scenario"),
+        ('server = "fastapi"', "server: 'fastapi' is not a server"),
+        ('deployment = "mine"', "deployment: 'mine' is not a deployment"),
+        ('delay = "soon"', "delay: 'soon' is not a valid delay"),
+        ('state = "ftp://a"', "state: "),
+        ("workers = 2", "workers: more than one process needs a shared state"),
+        ('tls-cert = "a.pem"', "tls-cert: --tls-key is missing; set both or neither"),
+        ('tls-key = "a.pem"', "tls-key: --tls-cert is missing; set both or neither"),
+    ],
+)
+def test_a_value_that_is_rejected_at_the_start_has_its_place(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, _, value = line.partition(" = ")
+    Path("usage-mock.toml").write_text(f"port = 0\n{line}\n")
+    assert main([]) == 4
+    assert capsys.readouterr().err.startswith(f"usage-mock: usage-mock.toml:2 {message}")
+    Path("usage-mock.toml").unlink()
+    text = value.strip('[]"').replace('", ', " ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(place := f"USAGE_MOCK_{name.upper().replace('-', '_')}", text)
+        assert main([]) == 4
+    assert capsys.readouterr().err.startswith(f"usage-mock: {message.replace(name, place, 1)}")
+    assert main([f"--{name}", text]) == 4
+    assert capsys.readouterr().err.startswith(f"usage-mock: --{message}")
+
+
+def test_a_certificate_without_its_key_is_named_as_in_python() -> None:
+    with pytest.raises(OptionError, match=r"^tls_cert: tls_key is missing; set both or neither$"):
+        UsageMock(tls_cert="x")
+    with pytest.raises(OptionError, match=r"^tls_key: tls_cert is missing; set both or neither$"):
+        UsageMock(tls_key="x")
 
 
 @pytest.mark.parametrize("content", [b"port = \n", b"port = 1\nport = 2\n", b"\xff"])
@@ -177,4 +217,4 @@ def test_an_invalid_port_is_rejected(port: str) -> None:
 def test_a_file_cannot_name_another_file() -> None:
     Path("usage-mock.toml").write_text('config = "x"\n')
     [problem] = problems({}, {})
-    assert problem.startswith("usage-mock.toml:1 'config' is not an option")
+    assert problem.startswith("usage-mock.toml:1: 'config' is not an option")

@@ -118,7 +118,7 @@ def test_an_unusable_certificate_is_reported_in_one_line(
 
 def test_a_certificate_without_its_key_is_reported_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tls-cert", str(files / "cert.pem")]) == 4
-    assert capsys.readouterr().err == "usage-mock: --tls-cert, --tls-key: one of them is missing; set both or neither\n"
+    assert capsys.readouterr().err == "usage-mock: --tls-cert: --tls-key is missing; set both or neither\n"
 
 
 @needs_ipv6

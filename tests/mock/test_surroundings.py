@@ -238,7 +238,7 @@ def test_a_file_of_options_can_begin_with_a_byte_order_mark(tmp_path: Path) -> N
 
 def test_a_wrong_option_after_a_byte_order_mark_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbfprot = 8099\n")
-    with pytest.raises(OptionError, match=r"options\.toml:1 'prot' is not an option; did you mean 'port'\?"):
+    with pytest.raises(OptionError, match=r"options\.toml:1: 'prot' is not an option; did you mean 'port'\?"):
         read_options({"config": str(tmp_path / "options.toml")}, {})
 
 
