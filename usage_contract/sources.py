@@ -22,6 +22,9 @@ from usage_contract.pointers import pointer, pointer_tokens
 
 YAML_TAG = "tag:yaml.org,2002:"
 
+# The parser's words for a character with which no value begins: a tab, or one of a text that needs quotation marks.
+NO_START = "that cannot start any token"
+
 # Half of a character outside the Basic Multilingual Plane, which JSON text cannot contain.
 SURROGATE = re.compile("[\\ud800-\\udfff]")
 
@@ -97,7 +100,10 @@ def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "cannot be parsed").split("\n")[0]
-        raise SourceError(path, line, "", f"is not valid YAML: {problem}") from None
+        advice = "put quotes around the text" if NO_START in problem else ""
+        if problem.endswith(f"'\\t' {NO_START}"):
+            problem, advice = "has a tab as white space", "use spaces"
+        raise SourceError(path, line, "", f"is not valid YAML: {problem}", advice) from None
     except RecursionError:
         raise SourceError(path, 0, "", "is nested too deeply", "nest fewer values") from None
     except (YAMLError, ValueError) as error:
@@ -178,30 +184,34 @@ def as_yaml(value: Any) -> str:
 def _check_aliases(path: Path, root: Node) -> None:
     """Raise SourceError for a document whose aliases contain themselves or multiply its size; visit each node once."""
     sizes: dict[int, int] = {}  # by node; 0 while the node's descendants are visited
-    waiting: list[tuple[Node, bool]] = [(root, False)]
+    waiting: list[tuple[Node, int, bool]] = [(root, 0, False)]
     while waiting:
-        node, is_measured = waiting.pop()
+        node, line, is_measured = waiting.pop()
         children = _values(node)
         if is_measured:
-            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child, _ in children)
             continue
         if id(node) in sizes:
             if not sizes[id(node)]:
                 advice = "an alias must not refer to one of its own ancestors"
-                raise SourceError(path, root.start_mark.line + 1, "", "contains itself", advice)
+                raise SourceError(path, line + 1, "", "contains itself", advice)
             continue
         sizes[id(node)] = 0
-        waiting += [(node, True), *((child, False) for child in children)]
+        waiting += [(node, line, True), *((child, at, False) for child, at in children)]
     if sizes[id(root)] > max(MAX_ALIASED_VALUES, MAX_ALIAS_FACTOR * len(sizes)):
         problem = f"multiplies its {len(sizes)} values to more than {MAX_ALIASED_VALUES} by aliases"
         raise SourceError(path, 0, "", problem, "repeat fewer aliases")
 
 
-def _values(node: Node) -> list[Node]:
-    """Return the nodes directly below a node: keys, values and entries."""
+def _values(node: Node) -> list[tuple[Node, int]]:
+    """Return the nodes directly below a node, keys, values and entries, each with its line, from 0.
+
+    The mark of an alias is that of its anchor: its line is that of its name, or of the sequence that contains it.
+    """
     if isinstance(node, MappingNode):
-        return [child for pair in node.value for child in pair]
-    return list(node.value) if isinstance(node, SequenceNode) else []
+        return [(child, pair[0].start_mark.line) for pair in node.value for child in pair]
+    entries = node.value if isinstance(node, SequenceNode) else []
+    return [(entry, max(entry.start_mark.line, node.start_mark.line)) for entry in entries]
 
 
 def _children(node: Node) -> Iterator[tuple[str, tuple[int, Node]]]:

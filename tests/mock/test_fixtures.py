@@ -58,6 +58,12 @@ BAD_FILES = {
     'description: d\nkeys: {"k\\e": {}}': "2 /keys/k\\x1b: is not valid; expected visible ASCII "
     "characters, as an HTTP header carries them; spaces only inside",
     "a: &a {b: *a}": "1: contains itself; an alias must not refer to one of its own ancestors",
+    "description: d\nkeys: &k\n  k: *k": "3: contains itself; an alias must not refer to one of its own ancestors",
+    "description: d\nkeys:\n  - &k\n    - *k": "3: contains itself; "
+    "an alias must not refer to one of its own ancestors",
+    "description: d\nkeys:\n\tk: {}": "3: is not valid YAML: has a tab as white space; use spaces",
+    "description: @d\nkeys: {k: {}}": "1: is not valid YAML: found character '@' that cannot start any token; "
+    "put quotes around the text",
     "description: d\nkeys: !!set {k}": "2 /keys: must be a mapping, not a set",
 }
 
