@@ -6,15 +6,43 @@ No other module of the mock uses a private name of aiohttp. An upgrade of aiohtt
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpProcessingError, HttpVersion11
+from aiohttp.http_exceptions import InvalidURLError
 from multidict import MutableMultiMapping
 
 # The text of the BadHttpMessage for more than `max_headers` header fields, which has no class of its own.
 TOO_MANY_FIELDS = "Too many headers received"
+
+# The parser's words for the usual causes of a BadHttpMessage, and plain ones.
+_CAUSES = {
+    "Missing 'Host' header in request.": "Host is missing",
+    "Received HTTPS traffic on an HTTP port": "the client begins a TLS handshake on a port without TLS; use http://",
+    "Pause on PRI/Upgrade": "the client speaks HTTP/2, and the mock HTTP/1.1",
+    "Unexpected whitespace after header value": "a header field continues in the next line",
+    "Unexpected space after start line": "the first header field begins with a space",
+    "Invalid header token": "a line has no valid name of a header field before a colon",
+    "Invalid header value char": "the value of a header field contains a control character",
+    "Expected CRLF after version": "the request line does not end with CRLF",
+    "Missing expected CR after header value": "a header field ends with LF instead of CRLF",
+    "Missing expected LF after header value": "a header field contains CR without LF",
+    "Transfer-Encoding can't be present with Content-Length": "Content-Length and Transfer-Encoding exclude each other",
+    "Content-Length can't be present with Transfer-Encoding": "Content-Length and Transfer-Encoding exclude each other",
+    "Request has invalid `Transfer-Encoding`": "Transfer-Encoding does not end with chunked",
+    "Duplicate Content-Length": "Content-Length is repeated",
+    "Invalid character in Content-Length": "Content-Length is not a whole number",
+    "Invalid character in chunk size": "the size of a chunk is not a hexadecimal number",
+    "Invalid method encountered": "the method is not registered",
+    "Invalid HTTP version": "the version is not HTTP/1.0 or HTTP/1.1",
+    "Expected HTTP/, RTSP/ or ICE/": "the request target contains a space, or no version follows it",
+}
+
+# Texts that contain a name or a number, and nothing else of the request.
+_SAFE_TEXT = re.compile(r"Duplicate '(?P<name>[\w-]+)' header found\.|HTTP/\d\.\d is not supported", re.ASCII)
 
 # The method of a request that aiohttp cannot parse, in the error that it passes on.
 UNPARSED = "UNKNOWN"
@@ -139,6 +167,20 @@ def force_version(request: web.BaseRequest) -> None:
     `Request._cache` holds the values of its cached properties. No issue describes this.
     """
     request._cache["version"] = HttpVersion11
+
+
+def cause_of(error: Exception) -> str:
+    """Return why the parser has rejected a request, without the bytes that it quotes: they can contain a key.
+
+    Returns an empty text for an error whose text cannot be separated from such bytes.
+    """
+    if isinstance(error, InvalidURLError):
+        return "the request target is not valid"
+    text = error.message.removeprefix("Bad status line:\n  ") if isinstance(error, HttpProcessingError) else ""
+    if safe := _SAFE_TEXT.fullmatch(text):
+        return f"{safe['name']} is repeated" if safe["name"] else text
+    cause, has_quote, _ = text.partition(":\n\n")
+    return _CAUSES.get(cause, cause if has_quote else "")
 
 
 class StrippedResponse(web.Response):

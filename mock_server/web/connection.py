@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from mock_server.fixtures.edits import Edit, EditError, edited
 from mock_server.journal.entry import ClientConnection
-from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, force_version
+from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, cause_of, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
@@ -159,4 +159,5 @@ def _refusal(error: Exception) -> tuple[int, str, str]:
         return 431, f"A header field is longer than {MAX_FIELD_BYTES} bytes.", "field-is-too-long"
     if isinstance(error, HttpProcessingError) and error.message == TOO_MANY_FIELDS:
         return 431, f"The request has more than {MAX_FIELDS} header fields.", "too-many-fields"
-    return 400, "The request is not valid HTTP.", "malformed-request"
+    cause = cause_of(error)
+    return 400, f"The request is not valid HTTP{cause and ': '}{cause}.", "malformed-request"

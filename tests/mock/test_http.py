@@ -47,6 +47,31 @@ MALFORMED = {
     "http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
+CAUSES = {
+    "no host": ["Host is missing"],
+    "two hosts": ["Host is repeated"],
+    "unknown method": ["the method is not registered"],
+    "lower-case method": ["the method is not registered"],
+    "no target": ["the request target is not valid"],
+    "target of bytes": ["the request target is not valid"],
+    "broken absolute target": ["the request target is not valid"],
+    "port out of range": ["the request target is not valid"],
+    "no version": ["the request target contains a space, or no version follows it"],
+    "bare line feeds": ["the request line does not end with CRLF"],
+    "space in a field name": ["a line has no valid name of a header field before a colon"],
+    "no field name": ["a line has no valid name of a header field before a colon"],
+    "folded field": ["a header field continues in the next line"],
+    "null in a field": ["the value of a header field contains a control character"],
+    "content length of letters": ["Content-Length is not a whole number"],
+    "expectation of bytes": [],
+    "negative content length": ["Content-Length is not a whole number"],
+    "endless content length": ["Content-Length overflow"],
+    "length, chunks": ["Content-Length and Transfer-Encoding exclude each other"],
+    "chunk without a size": ["the size of a chunk is not a hexadecimal number"],
+    "tls": ["the client begins a TLS handshake on a port without TLS; use http://"],
+    "http/2": ["the client speaks HTTP/2, and the mock HTTP/1.1"],
+}
+
 ODD = {
     "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "CONNECT": (b"CONNECT example.com:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
@@ -142,7 +167,13 @@ def test_a_malformed_request_is_400_in_json(unlimited: UsageMock, name: str) -> 
     response = send(unlimited.url, MALFORMED[name])
     assert response.status == 400
     assert response.headers["Content-Type"] == "application/json"
-    assert response.json == {"detail": "The request is not valid HTTP."}
+    assert response.json == {"detail": ": ".join(["The request is not valid HTTP", *CAUSES[name]]) + "."}
+
+
+@pytest.mark.parametrize("place", [b"GET /%b HTTQ\r\n\r\n", b"GET http://[%b HTTP/1.1\r\n\r\n", b"%b\r\n\r\n"])
+def test_the_detail_of_a_malformed_request_does_not_quote_it(unlimited: UsageMock, place: bytes) -> None:
+    response = send(unlimited.url, place % b"demo-busy")
+    assert (response.status, b"demo" in response.body) == (400, False)
 
 
 @pytest.mark.parametrize(
