@@ -18,6 +18,7 @@ from mock_server.journal.entry import Entry
 from mock_server.masking import mask_key, printable, printable_target
 from mock_server.simulation.clock import Sleep, time_text
 from mock_server.web.mock import Mock
+from mock_server.wording import counted
 
 Members = Mapping[str, Any]
 Format = Callable[[Members], str]
@@ -117,10 +118,17 @@ class RequestLog:
                 await sleep(0)
 
     def finish(self) -> None:
-        """Write the remaining entries, or their number where a slow reader has no time for them."""
+        """Write the remaining entries, or their number where a slow reader has no time for them.
+
+        Delayed responses that the stop has cut off were logged before: a further line has their number.
+        """
+        logged, now = self._last, self._simulator.clock()
         for _ in self._batches():
             pass
         self._skip_to(self._journal.number)
+        late = [entry for entry in self._journal.entries if entry.number <= logged and entry.at > now]
+        if unsent := sum(entry.outcome == "not-sent" for entry in late):
+            self.say(f"not sent: {counted(unsent, 'delayed response')}, because the mock stopped")
 
     def _batches(self) -> Iterator[None]:
         """Write new entries, and yield after each batch; entries that a slow reader has no room for remain."""
@@ -150,6 +158,7 @@ class RequestLog:
                 "key": mask_key(entry.key),
                 "reason": entry.reason,
                 "applied": entry.applied,
+                "outcome": "" if entry.outcome == "sent" else entry.outcome,
             }
 
 
@@ -172,7 +181,12 @@ def as_text(members: Members, *, has_colours: bool = False) -> str:
         message = printable(members["message"])
         return f"{time} {paint(_RED, message) if members['level'] == 'error' else message}\n"
     status = paint(_COLOURS.get(members["status"] // 100, _PLAIN), str(members["status"]))
-    more = [members["reason"], members["applied"], f"key={members['key']}" if members["key"] else ""]
+    more = [
+        members["outcome"],
+        members["reason"],
+        members["applied"],
+        f"key={members['key']}" if members["key"] else "",
+    ]
     request = printable(f"{members['method']} {members['target']}".strip())  # a malformed request has no target
     return " ".join([time, status, request, f"{members['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
 

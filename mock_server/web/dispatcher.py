@@ -122,7 +122,11 @@ class Dispatcher:
         finally:
             del self.mock.unrecorded[task]
         if delay:  # last: a client that gives up does not change what the request counts for
-            await self.mock.sleep(delay)
+            try:
+                await self.mock.sleep(delay)
+            except asyncio.CancelledError:  # the mock stops
+                request[SENT].outcome = "not-sent"
+                raise
         return response
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:

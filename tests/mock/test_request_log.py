@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from mock_server.command.request_log import (
     as_text,
     format_for,
 )
+from mock_server.journal.entry import Outcome
 from mock_server.masking import (
     has_key_in_target,
     keys_in,
@@ -39,7 +41,9 @@ from mock_server.masking import (
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.web.mock import MOCK, Mock
-from tests.support.entries import entry
+from tests.support.command import serving
+from tests.support.entries import Response, entry
+from tests.support.wire import TIMEOUT, address
 from usage_contract import Contract
 
 KEYS = ("demo-busy", "k", "a/b&c-key")
@@ -119,6 +123,32 @@ def test_json_has_one_object_per_line(mock: Mock) -> None:
         "reason": "unknown-key",
         "applied": "scenario=heavy",
     }
+
+
+@pytest.mark.parametrize("outcome", ["not-sent", "cut", "client-gone"])
+def test_a_log_line_contains_the_outcome_of_a_response_that_was_not_sent(mock: Mock, outcome: Outcome) -> None:
+    lines = []
+    for show in (as_text, as_json):
+        log = RequestLog(mock, writer := Writer(stream := io.StringIO()), show)
+        recorded = entry(at=1000.25, seconds=0.0012)
+        recorded.response_source = Response({}, outcome)
+        mock.journal.add(recorded)
+        log.finish()
+        writer.close()
+        lines.append(stream.getvalue())
+    assert lines[0] == f"00:16:40 200 GET /usage 1.2 ms {outcome} key=dem…0fd2c2\n"
+    assert json.loads(lines[1])["outcome"] == outcome
+
+
+def test_the_log_counts_delayed_responses_that_the_stop_has_cut_off() -> None:
+    with serving("--delay", "60", "--grace", "0") as (process, url), socket.create_connection(address(url)) as client:
+        client.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
+        assert process.stderr
+        lines = [process.stderr.readline() for _ in range(2)]
+        process.terminate()
+        lines.append(process.communicate(timeout=TIMEOUT)[1])
+    assert lines[1].partition(" ")[2].startswith("200 GET /usage 60000")
+    assert lines[2].partition(" ")[2] == "not sent: 1 delayed response, because the mock stopped\n"
 
 
 def test_requests_before_the_start_of_the_log_are_not_logged(mock: Mock) -> None:

@@ -222,6 +222,7 @@ def test_a_close_cuts_off_responses_after_the_grace_period() -> None:
         mock.fail("none")  # one iteration of the mock's event loop
         mock.close()
         assert connection.recv(1) == b""
+        assert [entry.outcome for entry in mock.requests] == ["not-sent"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
