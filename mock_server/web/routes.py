@@ -35,12 +35,14 @@ class Routes:
         router: aiohttp's router with all operations; each handler is a Handle.
         probes: The paths of operations that need no key; overrides never delay them.
         contract: The contract.
+        of_server: The response to `OPTIONS *`, which is about the server as a whole.
     """
 
     usage: Usage
     router: web.UrlDispatcher
     probes: frozenset[str]
     contract: Contract
+    of_server: PreparedResponse
 
     async def handle(self, request: web.Request) -> Unmodified:
         """Return the response of an operation.
@@ -48,6 +50,8 @@ class Routes:
         Raises:
             web.HTTPException: No operation has the path or the method, or the request expects something else than 100.
         """
+        if request.method == "OPTIONS" and request.path == "*":  # RFC 9110, section 9.3.7
+            return Unmodified(self.of_server.response())
         match = await self.router.resolve(request)
         if request.headers.get("Expect"):
             await match.expect_handler(request)
@@ -88,11 +92,15 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
             except ValueError as error:
                 raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
+
+    def allowing(*methods: str) -> PreparedResponse:
+        return PreparedResponse(204, {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS, **cors}, b"")
+
     for path, methods in methods_of.items():
-        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS, **cors}
-        router.add_route("OPTIONS", path, cast(Handler, _constant(PreparedResponse(204, allow, b""))))
+        router.add_route("OPTIONS", path, cast(Handler, _constant(allowing(*methods))))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
-    return Routes(usage, router, probes, contract)
+    of_server = allowing(*dict.fromkeys(method for methods in methods_of.values() for method in methods))
+    return Routes(usage, router, probes, contract, of_server)
 
 
 def _constant(prepared: PreparedResponse) -> Handle:

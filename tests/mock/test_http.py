@@ -73,7 +73,7 @@ CAUSES = {
 }
 
 ODD = {
-    "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "GET *": (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "CONNECT": (b"CONNECT example.com:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "CONNECT to a path": (b"CONNECT /usage HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "two slashes": (b"GET //usage HTTP/1.1\r\nHost: x\r\n\r\n", 404),
@@ -151,6 +151,11 @@ def test_the_overview_lists_the_operations_of_the_api(unlimited: UsageMock) -> N
 def test_the_host_of_an_absolute_target_does_not_matter(unlimited: UsageMock) -> None:
     response = send(unlimited.url, b"GET http://a.example/usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
     assert response.status == 200
+
+
+def test_options_of_the_whole_server_allow_all_methods(unlimited: UsageMock) -> None:
+    response = send(unlimited.url, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (response.status, response.headers["Allow"], response.body) == (204, "GET, HEAD, OPTIONS", b"")
 
 
 @pytest.mark.parametrize("name", ODD)

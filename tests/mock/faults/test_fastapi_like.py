@@ -27,6 +27,12 @@ def test_only_get_is_allowed(mock: UsageMock, method: str, headers: list[tuple[s
     assert response.body == (b"" if method == "HEAD" else b'{"detail":"Method Not Allowed"}')
 
 
+def test_options_of_the_whole_server_are_not_found(mock: UsageMock) -> None:
+    response = send(mock.url, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (response.status, response.json, response.headers.get("Allow")) == (404, {"detail": "Not Found"}, None)
+    assert response.headers["Content-Type"] == "application/json"
+
+
 def test_a_trailing_slash_is_redirected_with_its_query(mock: UsageMock) -> None:
     response = send_request(mock.url, "/usage/?a=b", [MODEST])
     host = mock.url.removeprefix("http://")
