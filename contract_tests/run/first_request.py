@@ -90,7 +90,7 @@ def _report_no_first_200(sender: BaselineSender, session: pytest.Session, exchan
     if cause := likely_cause(exchange, gate.settings.target, gate.operation.path):
         if exchange.status == 404 and _serves_health(gate):
             cause = f"{gate.settings.target.url}/healthz is served, and {gate.operation.path} is not"
-        first = f"the first response is {exchange.status}" if exchange.status else "there is no HTTP response"
+        first = f"the first response is {exchange.status}" if exchange.status else "the response is not HTTP"
         _could_not_be_tested(gate, f"{first}; {cause}", exchange)
     if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(gate):
         session.shouldfail = "the main key is refused for the form of its header"

@@ -50,7 +50,7 @@ WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
     "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "this port expects TLS; is it https instead of http?"),
     "SSH": (
         b"SSH-2.0-OpenSSH_9.2\r\n",
-        r"there is no HTTP response; the server sends 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
+        r"the response is not HTTP; the server sends 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
     ),
     "text": (b"hello\r\n\r\n", r"the server sends 'hello\r\n\r\n'; check host and port"),
     "gateway": (
@@ -90,10 +90,7 @@ def test_a_wrong_address_could_not_be_tested(how: str, run_gate: RunGate, serve:
     url = serve(lambda _: response)
     run = run_gate("--base-url", url, "--report-dir", "out", environment=MAIN)
     assert run.code == 4
-    assert (
-        f"{url} could not be tested: {'the first' if 'HTTP/1' in str(response) else 'there is no HTTP'} response"
-        in run.output
-    )
+    assert f"{url} could not be tested: the {'first ' if b'HTTP/1' in response else ''}response is " in run.output
     assert cause in run.output
     for text in (run.output, *(path.read_text() for path in (run.folder / "out").iterdir())):
         assert "GET /usage with the main key" in text
