@@ -215,7 +215,7 @@ def test_only_the_header_selects_the_key(client: Gate, ok_responses: Exchanges, 
 
 @documented(f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
 def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
-    """`api_key` MUST NOT show another key than that of the request, or the same text for two keys.
+    """`api_key` MUST NOT show another key than that of the request, valid or not, or the same text for two keys.
 
     A masked text may be the same for two keys.
     """
@@ -246,6 +246,8 @@ def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Findings:
         for key in gate.keys:
             if key != own and may_show(text, key):
                 yield Finding(f"api_key shows {key.label}", metrics.exchange, pointer="/api_key")
+        if text == wrong_keys.UNKNOWN.text:  # of an earlier request
+            yield Finding(f"api_key shows {wrong_keys.UNKNOWN.label}", metrics.exchange, pointer="/api_key")
 
 
 @documented(
