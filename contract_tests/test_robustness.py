@@ -67,7 +67,7 @@ UNUSUAL_VALUES = {
 }
 # A firewall may take these for an attack, and close the connection without a response.
 SUSPICIOUS = ("garbage", "non-ASCII bytes")
-HARMLESS = frozenset({200, 206, 304})
+HARMLESS = frozenset({200, 206, 304, 412, 416})  # what valid conditions and ranges cause
 MANY_FIELDS = 100
 LARGE_HEAD = 8000  # bytes
 USUAL_TARGET, USUAL_HEAD, USUAL_FIELDS = 8000, 4000, 50  # bytes, bytes, header fields
