@@ -301,7 +301,7 @@ def test_unusual_requests_are_not_mixed_up(
     """A response to an unusual request with one key MUST NOT contain the usage metrics of another key or customer.
 
     A request after a 429 is such a request. Two counters or more that halve or double in a response without a query,
-    and then change back, are those of another customer.
+    and then change back, are not those of the key.
     """
     others = [UsageMetrics(exchange) for exchange in kept_whole(other_ok_responses)]
     if (yield from report(chain.from_iterable(_mixed_up(metrics, used_keys) for metrics in others))):
@@ -317,7 +317,8 @@ def test_unusual_requests_are_not_mixed_up(
     )
     for metrics, counters in changed.items():
         if counters >= attribution.AGREEING:
-            yield Finding("the usage metrics are those of another customer", metrics.exchange)
+            problem = "the usage metrics change and then change back: are they those of another customer?"
+            yield Finding(problem, metrics.exchange)
 
 
 @documented(
