@@ -79,7 +79,7 @@ def test_nothing_follows_a_response(baseline_responses: Exchanges) -> Findings:
 
 @specified(
     "RFC 9112, section 6.3: the stated length is that of the body",
-    repeats=["http/nothing-follows-a-response", "methods/head-has-no-body"],
+    repeats=["http/nothing-follows-a-response", "methods/other-heads-have-no-body"],
     reads=["framing"],
 )
 def test_nothing_follows_other_responses(other_ok_responses: Exchanges, errors: Exchanges) -> Findings:
